@@ -1,0 +1,1 @@
+//! Room `hooks`: see DESIGN.

@@ -1,0 +1,1 @@
+//! Room `rehearsal`: see DESIGN.

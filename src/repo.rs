@@ -1,0 +1,1 @@
+//! Room `repo`: see DESIGN.

@@ -1,0 +1,1 @@
+//! Room `workload`: see DESIGN.
