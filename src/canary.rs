@@ -1,1 +1,17 @@
-//! Room `canary`: see DESIGN.
+//! The custom resources (Canary, MetricTemplate, AlertProvider) in both API versions, validated into types
+//! that cannot be wrong. Flags are an argument ([`Defaults`]), so that `plan` and `lint` work offline.
+
+mod defaults;
+mod provider;
+mod spec;
+mod status;
+
+pub use defaults::Defaults;
+pub use provider::Provider;
+pub use spec::{
+    Analysis, Canary, ExtraMetadata, Hook, HookKind, Metric, NotImplemented, Query, Range, ServiceSpec, Spec,
+    Strategy, TargetKind, TargetRef, TemplateRef,
+};
+pub use status::{
+    Announced, CommitReport, Condition, Measurement, Phase, RunStatus, Status, Verdict, WaitStatus,
+};

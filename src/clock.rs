@@ -15,14 +15,20 @@ impl Clock {
     /// Starts a clock at the system's present time. Must be called inside a tokio runtime for paused time.
     #[must_use]
     pub fn system() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the system clock")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the one place that reads the system clock"
+        )]
         Self::starting_at(Timestamp::now())
     }
 
     /// Starts a clock at a given time; used by virtual time, where it makes runs repeatable.
     #[must_use]
     pub fn starting_at(origin: Timestamp) -> Self {
-        Self { origin, started: Instant::now() }
+        Self {
+            origin,
+            started: Instant::now(),
+        }
     }
 
     /// Returns the present time, in whole microseconds (what Kubernetes' MicroTime keeps).

@@ -1,1 +1,8 @@
-//! Room `rollout`: see DESIGN.
+//! The state machine of a rollout: phases, weights, checks, gates, rollback. Pure: time is an argument, and
+//! everything it wants done is an [`Effect`]. It has no client, no clock, no async and no randomness.
+
+mod facts;
+mod state;
+
+pub use facts::{Answer, Facts, Live, Primary, Readiness, Routes, Seen, Target};
+pub use state::{AskId, Control, Effect, Record, Revision, Rollback, State, Step, Wait, WaitKind};

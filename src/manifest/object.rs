@@ -32,7 +32,9 @@ impl ObjectKey {
     /// Returns the resource of this key, if Serin knows it.
     #[must_use]
     pub fn resource(&self) -> Option<Resource> {
-        Resource::ALL.into_iter().find(|r| r.kind == self.kind && r.group == self.group)
+        Resource::ALL
+            .into_iter()
+            .find(|r| r.kind == self.kind && r.group == self.group)
     }
 }
 
@@ -135,7 +137,10 @@ impl Object {
     pub fn key(&self) -> ObjectKey {
         let api_version = self.str_at("/apiVersion");
         ObjectKey {
-            group: api_version.rsplit_once('/').map_or("", |(group, _)| group).to_owned(),
+            group: api_version
+                .rsplit_once('/')
+                .map_or("", |(group, _)| group)
+                .to_owned(),
             kind: self.str_at("/kind").to_owned(),
             namespace: self.str_at("/metadata/namespace").to_owned(),
             name: self.name().to_owned(),

@@ -1,0 +1,259 @@
+//! The status of a Canary: Flagger's fields with their meaning, and Serin's additions.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Where a rollout is. Flagger's values, no others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "flagger.md 2.2 tells the phases; their names say what they are"
+)]
+pub enum Phase {
+    #[default]
+    #[serde(rename = "")]
+    New,
+    Initializing,
+    Initialized,
+    Waiting,
+    Progressing,
+    WaitingPromotion,
+    Promoting,
+    Finalising,
+    Succeeded,
+    Failed,
+    Terminating,
+    Terminated,
+}
+
+impl Phase {
+    /// Returns the name, as in `status.phase`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::New => "",
+            Self::Initializing => "Initializing",
+            Self::Initialized => "Initialized",
+            Self::Waiting => "Waiting",
+            Self::Progressing => "Progressing",
+            Self::WaitingPromotion => "WaitingPromotion",
+            Self::Promoting => "Promoting",
+            Self::Finalising => "Finalising",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Terminating => "Terminating",
+            Self::Terminated => "Terminated",
+        }
+    }
+
+    /// Whether no run is in progress.
+    #[must_use]
+    pub fn at_rest(self) -> bool {
+        matches!(self, Self::Initialized | Self::Succeeded | Self::Failed)
+    }
+}
+
+/// `status` of a Canary.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Status {
+    /// Where the rollout is.
+    pub phase: Phase,
+    /// Failed checks of the run; kept after a failure.
+    pub failed_checks: u32,
+    /// The weight that is routed to the canary, in percent.
+    pub canary_weight: u32,
+    /// Blue/green iterations done; Flagger may have left -1.
+    pub iterations: i64,
+    /// Digest of the live target that the run is for.
+    pub last_applied_spec: String,
+    /// Digest of the target that the primary was made from.
+    pub last_promoted_spec: String,
+    /// `configmap/<name>` or `secret/<name>` to digest, of the live target.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tracked_configs: BTreeMap<String, String>,
+    /// The same for the primary.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub last_promoted_configs: BTreeMap<String, String>,
+    /// Time of this status.
+    pub last_transition_time: Option<Timestamp>,
+    /// `Promoted` (Flagger's), `Ready`, `Reconciling`, `Stalled` (kstatus).
+    pub conditions: Vec<Condition>,
+    /// metadata.generation of the Canary that this status is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Why the last run failed, in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The commit that the run in progress, or the last one, is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+    /// The run in progress, or the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunStatus>,
+    /// The newest measurements, oldest first; at most 30.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub measurements: Vec<Measurement>,
+    /// What was announced with this status; resent after a crash under the same names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub announced: Vec<Announced>,
+    /// Commit statuses owed, of the last 5 commits.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub commits: Vec<CommitReport>,
+}
+
+/// A condition, as in metav1, plus Flagger's `lastUpdateTime`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "metav1.Condition tells the fields")]
+pub struct Condition {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub status: String,
+    #[serde(default)]
+    pub reason: String,
+    #[serde(default)]
+    pub message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_update_time: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_transition_time: Option<Timestamp>,
+}
+
+/// What the machine needs to go on after a restart, beside Flagger's fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RunStatus {
+    /// `<counter>-<revision prefix>`.
+    pub id: String,
+    /// Counts runs of this Canary.
+    pub counter: u64,
+    /// Checks that had a verdict.
+    pub tick: u32,
+    /// Checks that passed since the traffic last stood elsewhere.
+    pub passed: u32,
+    /// Whether the traffic rests on the canary because the primary is broken.
+    pub held: bool,
+    /// Time of the next check.
+    pub next_tick: Option<Timestamp>,
+    /// Why the run is being rolled back; set before the first effect of the rollback.
+    pub rolling_back: Option<String>,
+    /// What the run waits for.
+    pub wait: Option<WaitStatus>,
+    /// When the run began.
+    pub started_at: Option<Timestamp>,
+    /// uid of the target that was seen last.
+    pub target_uid: String,
+    /// Generation of the target that was seen last.
+    pub target_generation: i64,
+    /// Gates whose refusal was announced.
+    pub gates_announced: Vec<String>,
+}
+
+/// A named wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitStatus {
+    /// Name of the wait.
+    pub kind: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it ends by itself; none for a wait that only a change ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// What is not as it should be, in words.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// How one check of one metric or hook went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Measurement {
+    /// Name of the metric or hook.
+    pub name: String,
+    /// Run that it belongs to.
+    pub run: String,
+    /// Check of that run.
+    pub tick: u32,
+    /// Weight that was routed to the canary, in percent.
+    pub weight: u32,
+    /// How it went.
+    pub verdict: Verdict,
+    /// The value, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// What it means, in words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// When the answer came.
+    pub at: Timestamp,
+}
+
+/// How a check went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Verdict {
+    /// In range, or the hook agreed.
+    Passed,
+    /// Out of range, or the hook refused.
+    Failed,
+    /// The server answered, and had no value.
+    NoData,
+    /// The server answered, and the value is not a number.
+    NotANumber,
+    /// No answer in time.
+    TimedOut,
+    /// The server could not be reached, or answered with an error.
+    Unavailable,
+}
+
+impl Verdict {
+    /// Whether this counts as a failed check. An error does not: it holds the run until the deadline.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        matches!(self, Self::Failed | Self::NoData | Self::NotANumber)
+    }
+
+    /// Whether this is an error of the one that was asked.
+    #[must_use]
+    pub fn is_error(self) -> bool {
+        matches!(self, Self::TimedOut | Self::Unavailable)
+    }
+}
+
+/// An event that was announced.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Announced {
+    /// Whether it is a `Warning` (else `Normal`).
+    pub warning: bool,
+    /// Reason of the event.
+    pub reason: String,
+    /// Text of the event.
+    pub text: String,
+    /// Run that it belongs to.
+    pub run: String,
+    /// Check of that run.
+    pub tick: u32,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What is to be said about a commit, and whether it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CommitReport {
+    /// Full id of the commit.
+    pub commit: String,
+    /// `pending`, `success`, `failure` or `error`.
+    pub state: String,
+    /// Text of the commit status.
+    pub description: String,
+    /// Digest of what each forge has been told, if it was; `<forge>=<digest>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub delivered: Vec<String>,
+}
