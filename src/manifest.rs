@@ -2,7 +2,9 @@
 //! Knows no cluster and no git; works on bytes and values that it is handed.
 
 mod object;
+mod snapshot;
 mod write;
 
 pub use object::{Object, ObjectKey, Resource};
+pub use snapshot::{Reading, Snapshot};
 pub use write::{Manager, Write};
