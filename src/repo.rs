@@ -1,1 +1,24 @@
-//! Room `repo`: see DESIGN.
+//! What is the newest revision of a source, and which files changed: revisions, first-parent logs, trees and
+//! blobs of a checkout that another process updates. Reads the object database at an id, never the work tree,
+//! and knows no Kubernetes.
+//!
+//! All calls of [`Checkout`] block (libgit2); async callers wrap them in `spawn_blocking`. [`watch`] does so.
+
+mod checkout;
+mod error;
+mod log;
+mod open;
+mod revision;
+mod tree;
+mod watch;
+mod watcher;
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use checkout::{Checkout, Options};
+pub use error::RepoError;
+pub use log::{Commit, Log, Since};
+pub use revision::{BlobId, CommitId, ParseRevisionError, Revision};
+pub use tree::{Change, Entry, Mode, Tree};
+pub use watch::{Hints, Trigger, Update, Watch};

@@ -1,0 +1,195 @@
+//! What can be wrong with a repository, and what to do about it.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{BlobId, CommitId};
+use crate::error::{Class, Classified};
+
+/// How long to wait before a fault that is expected to pass is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// A repository that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RepoError {
+    /// The directory does not exist (yet).
+    #[error("`{}` does not exist", .dir.display())]
+    NoDirectory {
+        /// The directory that was given.
+        dir: PathBuf,
+    },
+    /// The directory is not a repository.
+    #[error("`{}` is not a git repository", .dir.display())]
+    NotARepository {
+        /// The directory that was given.
+        dir: PathBuf,
+        /// A directory above it that is one.
+        above: Option<PathBuf>,
+    },
+    /// A work tree whose `.git` file names a directory that is not here.
+    #[error("the work tree `{}` belongs to the git directory `{}`, which is not here", .dir.display(), .gitdir.display())]
+    LostGitDir {
+        /// The directory that was given.
+        dir: PathBuf,
+        /// What its `.git` file names.
+        gitdir: PathBuf,
+    },
+    /// A repository format that libgit2 cannot read.
+    #[error("the repository `{}` uses {what}, which cannot be read", .dir.display())]
+    Unsupported {
+        /// The directory that was given.
+        dir: PathBuf,
+        /// The extension, such as `extensions.refstorage = reftable`.
+        what: String,
+    },
+    /// The branch has no commit yet.
+    #[error("the repository `{}` has no commit yet on branch `{branch}`", .dir.display())]
+    NoCommit {
+        /// The directory that was given.
+        dir: PathBuf,
+        /// The branch that HEAD names.
+        branch: String,
+    },
+    /// The branch that was asked for does not exist.
+    #[error("the repository `{}` has no branch `{branch}`", .dir.display())]
+    NoBranch {
+        /// The directory that was given.
+        dir: PathBuf,
+        /// The branch that was asked for.
+        branch: String,
+        /// Branches that exist (at most five).
+        existing: Vec<String>,
+    },
+    /// A revision that nothing is known by.
+    #[error("`{spec}` names no commit in `{}`", .dir.display())]
+    UnknownRevision {
+        /// The directory that was given.
+        dir: PathBuf,
+        /// What was asked for.
+        spec: String,
+        /// The clone is shallow: older commits are not here.
+        shallow: bool,
+    },
+    /// A commit or tree that is not in the object database (any more).
+    #[error("commit {id} is not in the repository `{}`", .dir.display())]
+    Gone {
+        /// The directory that was given.
+        dir: PathBuf,
+        /// The commit.
+        id: CommitId,
+    },
+    /// A blob that is not in the object database.
+    #[error("blob {id} is not in the repository `{}`", .dir.display())]
+    NoBlob {
+        /// The directory that was given.
+        dir: PathBuf,
+        /// The blob.
+        id: BlobId,
+    },
+    /// The path does not exist in the tree of a commit.
+    #[error("commit {} has no directory `{path}`", .id.short())]
+    NoPath {
+        /// The path, relative to the top of the repository.
+        path: String,
+        /// The commit.
+        id: CommitId,
+    },
+    /// A path that leaves the repository, or is absolute.
+    #[error("`{path}` is not a path inside the repository")]
+    BadPath {
+        /// What was given.
+        path: String,
+    },
+    /// A blob above the size limit.
+    #[error("a file has {size} bytes, more than the limit of {limit}")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A tree above the limits.
+    #[error("commit {} has {what} under `{path}`", .id.short())]
+    TooMuch {
+        /// The path that was listed.
+        path: String,
+        /// The commit.
+        id: CommitId,
+        /// Which limit, such as `more than 50000 files`.
+        what: String,
+    },
+    /// Anything else that libgit2 or the file system reports.
+    #[error("reading the repository `{}` failed: {message}", .dir.display())]
+    Other {
+        /// The directory that was given.
+        dir: PathBuf,
+        /// What was reported.
+        message: String,
+    },
+}
+
+impl Classified for RepoError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NoDirectory { .. } | Self::Other { .. } => Class::Retry(RETRY),
+            Self::NoCommit { .. } | Self::NoPath { .. } => Class::WaitForChange,
+            _ => Class::UserMustFix,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoDirectory { .. } => {
+                "give the directory of a clone with --checkout; a git-sync link appears after its first sync".into()
+            }
+            Self::NotARepository { above: Some(above), .. } => format!(
+                "`{}` is one: give it as --checkout, and the part below it with --path",
+                above.display()
+            ),
+            Self::NotARepository { .. } => {
+                "give the top directory of a clone with --checkout, or make one with `git init`".into()
+            }
+            Self::LostGitDir { .. } => {
+                "mount the whole repository at the path where the work tree was made, or run `git worktree repair`"
+                    .into()
+            }
+            Self::Unsupported { what, .. } => unsupported_hint(what),
+            Self::NoCommit { .. } => "make a first commit; Serin takes it as the baseline and starts no run".into(),
+            Self::NoBranch { existing, .. } => {
+                format!("give one of its branches with --branch: {}", existing.join(", "))
+            }
+            Self::UnknownRevision { shallow: true, .. } => {
+                "the clone is shallow; fetch more history with `git fetch --deepen 50`".into()
+            }
+            Self::UnknownRevision { .. } => {
+                "give a branch, a tag or the id of a commit; `git log --oneline` lists them".into()
+            }
+            Self::Gone { .. } => {
+                "its history was rewritten or the clone is shallow; `git fetch --deepen 50` may bring it back".into()
+            }
+            Self::NoBlob { .. } => {
+                "the clone is partial or damaged; make a full clone, or run `git fetch --refetch`".into()
+            }
+            Self::NoPath { .. } => "check --path; it is relative to the top of the repository".into(),
+            Self::BadPath { .. } => {
+                "give a path relative to the top of the repository, without `..`, such as `deploy/test`".into()
+            }
+            Self::TooLarge { .. } => "split the file, or move it out of the path that Serin reads".into(),
+            Self::TooMuch { .. } => "limit what Serin reads with --path".into(),
+            Self::Other { .. } => return None,
+        };
+        Some(hint)
+    }
+}
+
+fn unsupported_hint(what: &str) -> String {
+    let how = if what.contains("refstorage") {
+        "make the clone with `git clone --ref-format=files`, or run `git refs migrate --ref-format=files`"
+    } else if what.contains("objectformat") {
+        "use a clone with SHA-1 object ids"
+    } else if what.contains("partialclone") {
+        "make the clone without `--filter`"
+    } else {
+        "make a plain clone with `git clone`"
+    };
+    how.to_owned()
+}

@@ -1,0 +1,301 @@
+//! The files of a commit below the path that is read, and which of them differ between two commits.
+
+use std::collections::BTreeMap;
+
+use git2::{Delta, DiffOptions, Repository};
+use serde::Serialize;
+
+use super::{BlobId, Checkout, CommitId, RepoError};
+
+/// The most files and directories that are listed.
+const MAX_ENTRIES: usize = 50_000;
+/// The deepest directory that is listed.
+const MAX_DEPTH: usize = 64;
+
+/// What an entry of a tree is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A file.
+    File,
+    /// A symbolic link; its blob holds the target.
+    Link,
+    /// Another repository at a commit. It has no blob here.
+    Submodule,
+}
+
+/// One file of a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The blob; for a submodule, the commit that it is at.
+    pub id: BlobId,
+    /// What it is.
+    pub mode: Mode,
+}
+
+/// The files of a commit by their path from the top of the repository.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tree {
+    /// Files in the order of their paths.
+    pub files: BTreeMap<String, Entry>,
+    /// How many entries were left out because their names are not UTF-8.
+    pub unnamed: usize,
+}
+
+/// A file that differs between two commits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Change {
+    /// Path from the top of the repository.
+    pub path: String,
+    /// The blob before; `None` for a new file.
+    pub before: Option<BlobId>,
+    /// The blob after; `None` for a deleted file.
+    pub after: Option<BlobId>,
+}
+
+impl Checkout {
+    /// Lists the files of a commit below the path that is read.
+    pub fn tree(&self, id: &CommitId) -> Result<Tree, RepoError> {
+        let repository = self.lock();
+        let top = self.top(&repository, id)?;
+        let root = if self.path().is_empty() {
+            top
+        } else {
+            let found = top
+                .get_path(self.path().as_ref())
+                .ok()
+                .and_then(|entry| entry.to_object(&repository).ok()?.into_tree().ok());
+            found.ok_or_else(|| RepoError::NoPath {
+                path: self.path().to_owned(),
+                id: id.clone(),
+            })?
+        };
+        self.walk(&repository, root, id)
+    }
+
+    /// Lists the files below the path that is read that differ between two commits; all of them are new when
+    /// there is no commit to compare with.
+    pub fn changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError> {
+        let repository = self.lock();
+        let old = from.map(|from| self.top(&repository, from)).transpose()?;
+        let new = self.top(&repository, to)?;
+        let mut options = DiffOptions::new();
+        options
+            .disable_pathspec_match(true)
+            .ignore_submodules(false)
+            .include_typechange(true);
+        if !self.path().is_empty() {
+            options.pathspec(self.path());
+        }
+        let diff = repository
+            .diff_tree_to_tree(old.as_ref(), Some(&new), Some(&mut options))
+            .map_err(|error| self.other(&error))?;
+        let mut changes = Vec::new();
+        for delta in diff.deltas() {
+            let file = if delta.status() == Delta::Deleted {
+                delta.old_file()
+            } else {
+                delta.new_file()
+            };
+            let Some(path) = file.path().and_then(|path| path.to_str()) else {
+                continue;
+            };
+            let side = |file: git2::DiffFile<'_>| (!file.id().is_zero()).then(|| BlobId::from(file.id()));
+            changes.push(Change {
+                path: path.to_owned(),
+                before: side(delta.old_file()),
+                after: side(delta.new_file()),
+            });
+        }
+        changes.sort();
+        Ok(changes)
+    }
+
+    fn top<'a>(&self, repository: &'a Repository, id: &CommitId) -> Result<git2::Tree<'a>, RepoError> {
+        let oid = self.oid(id)?;
+        let commit = repository
+            .find_commit(oid)
+            .map_err(|error| self.missing(&error, id))?;
+        commit.tree().map_err(|error| self.missing(&error, id))
+    }
+
+    fn walk(&self, repository: &Repository, root: git2::Tree<'_>, id: &CommitId) -> Result<Tree, RepoError> {
+        let too_much = |path: &str, what: String| {
+            Err(RepoError::TooMuch {
+                path: path.to_owned(),
+                id: id.clone(),
+                what,
+            })
+        };
+        let mut tree = Tree::default();
+        let mut seen = 0_usize;
+        let mut open = vec![(self.path().to_owned(), 0_usize, root)];
+        while let Some((prefix, depth, folder)) = open.pop() {
+            if depth > MAX_DEPTH {
+                return too_much(&prefix, format!("directories deeper than {MAX_DEPTH}"));
+            }
+            for entry in &folder {
+                seen += 1;
+                if seen > MAX_ENTRIES {
+                    return too_much(self.path(), format!("more than {MAX_ENTRIES} files"));
+                }
+                let Ok(name) = entry.name() else {
+                    tree.unnamed += 1;
+                    continue;
+                };
+                let path = if prefix.is_empty() {
+                    name.to_owned()
+                } else {
+                    format!("{prefix}/{name}")
+                };
+                let mode = match entry.filemode() {
+                    0o040_000 => {
+                        let inner = repository
+                            .find_tree(entry.id())
+                            .map_err(|error| self.missing(&error, id))?;
+                        open.push((path, depth + 1, inner));
+                        continue;
+                    }
+                    0o120_000 => Mode::Link,
+                    0o160_000 => Mode::Submodule,
+                    _ => Mode::File,
+                };
+                tree.files.insert(
+                    path,
+                    Entry {
+                        id: entry.id().into(),
+                        mode,
+                    },
+                );
+            }
+        }
+        Ok(tree)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repo::{Options, testing::Repo};
+
+    #[test]
+    fn lists_and_reads_at_the_id_and_never_from_the_work_tree() {
+        let repo = Repo::new();
+        let first = repo.commit(&[
+            ("deploy/a.yaml", "one"),
+            ("deploy/sub/b.yaml", "b"),
+            ("README", "x"),
+        ]);
+        repo.write("deploy/a.yaml", "half-writ");
+        let checkout = repo.checkout("deploy");
+        let tree = checkout.tree(&first).unwrap();
+        assert_eq!(
+            tree.files.keys().collect::<Vec<_>>(),
+            ["deploy/a.yaml", "deploy/sub/b.yaml"]
+        );
+        let blob = &tree.files["deploy/a.yaml"].id;
+        assert_eq!(checkout.read(blob, 100).unwrap(), b"one");
+        assert_eq!(
+            checkout.read(blob, 2),
+            Err(RepoError::TooLarge { size: 3, limit: 2 })
+        );
+    }
+
+    #[test]
+    fn diffs_only_below_the_path() {
+        let repo = Repo::new();
+        let first = repo.commit(&[
+            ("a/1.yaml", "1"),
+            ("a/2.yaml", "2"),
+            ("ab/3.yaml", "3"),
+            ("a/[x]", "4"),
+        ]);
+        repo.remove("a/2.yaml");
+        let second = repo.commit(&[("a/1.yaml", "new"), ("ab/3.yaml", "new"), ("a/4.yaml", "4")]);
+        let changes = repo.checkout("./a/").changes(Some(&first), &second).unwrap();
+        let said: Vec<_> = changes
+            .iter()
+            .map(|c| (c.path.as_str(), c.before.is_some(), c.after.is_some()))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                ("a/1.yaml", true, true),
+                ("a/2.yaml", true, false),
+                ("a/4.yaml", false, true)
+            ]
+        );
+        assert_eq!(repo.checkout("").changes(None, &first).unwrap().len(), 4);
+        assert_eq!(repo.checkout("").changes(Some(&first), &first).unwrap(), []);
+    }
+
+    #[test]
+    fn a_merge_differs_from_its_first_parent() {
+        let repo = Repo::new();
+        let base = repo.commit(&[("a", "1")]);
+        repo.git(&["checkout", "-q", "-b", "side"]);
+        repo.commit(&[("b", "2")]);
+        repo.git(&["checkout", "-q", "main"]);
+        repo.git(&["merge", "-q", "--no-ff", "-m", "merge side", "side"]);
+        let checkout = repo.checkout("");
+        let merge = checkout.newest().unwrap().id;
+        let changes = checkout.changes(Some(&base), &merge).unwrap();
+        assert_eq!(changes.iter().map(|c| c.path.as_str()).collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn names_a_path_that_is_not_there_and_one_that_leaves() {
+        let repo = Repo::new();
+        let id = repo.commit(&[("a", "1")]);
+        assert_eq!(
+            repo.checkout("nope").tree(&id),
+            Err(RepoError::NoPath {
+                path: "nope".into(),
+                id: id.clone()
+            })
+        );
+        assert_eq!(
+            repo.checkout("a").tree(&id),
+            Err(RepoError::NoPath { path: "a".into(), id })
+        );
+        for path in ["../x", "/etc", "a/../../b"] {
+            let options = Options {
+                branch: None,
+                path: path.to_owned(),
+            };
+            assert!(
+                matches!(
+                    Checkout::open(repo.dir(), options),
+                    Err(RepoError::BadPath { .. })
+                ),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn links_and_submodules_are_told_apart() {
+        let repo = Repo::new();
+        repo.commit(&[("a", "1")]);
+        std::os::unix::fs::symlink("/etc/passwd", repo.dir().join("link")).unwrap();
+        repo.git(&["add", "-A"]);
+        let module = format!("160000,{},module", repo.head());
+        repo.git(&["update-index", "--add", "--cacheinfo", &module]);
+        repo.git(&["commit", "-q", "-m", "more"]);
+        let id = repo.head();
+        let tree = repo.checkout("").tree(&id).unwrap();
+        assert_eq!(tree.files["link"].mode, Mode::Link);
+        assert_eq!(tree.files["module"].mode, Mode::Submodule);
+        assert_eq!(tree.files["a"].mode, Mode::File);
+    }
+
+    #[test]
+    fn a_tree_that_is_too_deep_is_an_error() {
+        let repo = Repo::new();
+        let deep = vec!["d"; MAX_DEPTH + 2].join("/");
+        let id = repo.commit(&[(&format!("{deep}/f"), "1")]);
+        assert!(matches!(
+            repo.checkout("").tree(&id),
+            Err(RepoError::TooMuch { .. })
+        ));
+    }
+}

@@ -1,0 +1,318 @@
+//! Tells when a checkout has a new revision. Looking is the truth; what makes us look (file events, a poll, an
+//! explicit trigger) is only a hint. An absence is believed only when it is seen twice.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::Notify, task::JoinHandle, time};
+
+use super::{Checkout, RepoError, Revision, watcher::Watcher};
+
+/// How long file events may gather before we look; a `git pull` makes dozens.
+const GATHER: Duration = Duration::from_millis(50);
+/// How long after a failed look the second one follows: links flip, files are replaced.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What makes a watch look.
+#[derive(Clone, Debug)]
+pub enum Hints {
+    /// File events, and a poll because events get lost.
+    Files {
+        /// How often to look without events.
+        poll: Duration,
+    },
+    /// Only a poll.
+    Poll(Duration),
+    /// Only an explicit trigger; touches neither files nor timers, so virtual time holds.
+    Trigger(Trigger),
+}
+
+/// Makes a watch look now. Cheap to clone; may fire before the watch starts.
+#[derive(Clone, Debug, Default)]
+pub struct Trigger(Arc<Notify>);
+
+impl Trigger {
+    /// Makes the watch look. Several calls before it does are one.
+    pub fn fire(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// What a watch saw.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// The newest revision, which differs from the one that was reported before.
+    Revision(Revision),
+    /// The checkout cannot be read; reported once until it changes.
+    Fault(RepoError),
+}
+
+/// A running watch. Ends when it is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    updates: tokio::sync::watch::Receiver<Option<Update>>,
+    task: JoinHandle<()>,
+}
+
+impl Watch {
+    /// Starts to watch a checkout. The first update is its present revision. Must be called in a tokio runtime.
+    #[must_use]
+    pub fn start(checkout: Arc<Checkout>, hints: Hints) -> Self {
+        let (sender, updates) = tokio::sync::watch::channel(None);
+        let task = tokio::spawn(run(checkout, hints, sender));
+        Self { updates, task }
+    }
+
+    /// Waits for the next update. Only the newest is kept: revisions that were replaced meanwhile are skipped.
+    /// Returns `None` if the watch has ended. Cancel safe.
+    pub async fn next(&mut self) -> Option<Update> {
+        self.updates.changed().await.ok()?;
+        self.updates.borrow_and_update().clone()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn run(checkout: Arc<Checkout>, hints: Hints, sender: tokio::sync::watch::Sender<Option<Update>>) {
+    let (trigger, poll) = match &hints {
+        Hints::Files { poll } | Hints::Poll(poll) => (Trigger::default(), Some(*poll)),
+        Hints::Trigger(trigger) => (trigger.clone(), None),
+    };
+    let by_files = matches!(hints, Hints::Files { .. });
+    let mut watcher = None;
+    let mut last = None;
+    loop {
+        if by_files && watcher.is_none() {
+            // Before the look, so that nothing falls between the two.
+            watcher = Some(watch_files(&checkout, &trigger).await);
+        }
+        let seen = look_twice(&checkout).await;
+        if last.as_ref() != Some(&seen) {
+            last = Some(seen.clone());
+            if sender.send(Some(seen)).is_err() {
+                return;
+            }
+            // What has to be watched may have moved with it.
+            watcher = None;
+            if by_files {
+                continue;
+            }
+        }
+        let hinted = tokio::select! {
+            biased;
+            () = trigger.0.notified() => true,
+            () = sleep_or_never(poll) => false,
+        };
+        if hinted && by_files {
+            time::sleep(GATHER).await;
+        }
+    }
+}
+
+async fn sleep_or_never(poll: Option<Duration>) {
+    match poll {
+        Some(poll) => time::sleep(poll).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn look_twice(checkout: &Arc<Checkout>) -> Update {
+    if let Ok(revision) = look(checkout).await {
+        return Update::Revision(revision);
+    }
+    time::sleep(AGAIN).await;
+    look(checkout).await.map_or_else(Update::Fault, Update::Revision)
+}
+
+async fn look(checkout: &Arc<Checkout>) -> Result<Revision, RepoError> {
+    let reader = Arc::clone(checkout);
+    tokio::task::spawn_blocking(move || reader.newest())
+        .await
+        .unwrap_or_else(|error| {
+            Err(RepoError::Other {
+                dir: checkout.dir().to_owned(),
+                message: error.to_string(),
+            })
+        })
+}
+
+async fn watch_files(checkout: &Arc<Checkout>, trigger: &Trigger) -> Option<Watcher> {
+    let (checkout, trigger) = (Arc::clone(checkout), trigger.clone());
+    tokio::task::spawn_blocking(move || Watcher::new(&checkout, trigger))
+        .await
+        .ok()
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::repo::{
+        Options,
+        testing::{Repo, git},
+    };
+
+    /// Long enough that only the hint under test can be the reason.
+    const NEVER: Duration = Duration::from_secs(3600);
+
+    async fn next(watch: &mut Watch) -> Update {
+        time::timeout(Duration::from_secs(20), watch.next())
+            .await
+            .expect("an update in time")
+            .unwrap()
+    }
+
+    fn id(update: &Update) -> &str {
+        match update {
+            Update::Revision(revision) => revision.id.as_str(),
+            Update::Fault(error) => panic!("{error}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn file_events_tell_of_commits_resets_and_packed_refs() {
+        let repo = Repo::new();
+        let first = repo.commit(&[("a", "1")]);
+        let mut watch = Watch::start(Arc::new(repo.checkout("")), Hints::Files { poll: NEVER });
+        assert_eq!(id(&next(&mut watch).await), first.as_str());
+        let second = repo.commit(&[("a", "2")]);
+        assert_eq!(id(&next(&mut watch).await), second.as_str());
+        repo.git(&["pack-refs", "--all"]);
+        let third = repo.commit(&[("a", "3")]);
+        assert_eq!(id(&next(&mut watch).await), third.as_str());
+        repo.git(&["reset", "-q", "--hard", first.as_str()]);
+        assert_eq!(id(&next(&mut watch).await), first.as_str());
+    }
+
+    #[tokio::test]
+    async fn file_events_tell_of_a_pull_and_of_a_branch_switch() {
+        let upstream = Repo::new();
+        upstream.commit(&[("a", "1")]);
+        let clone = tempfile::tempdir().unwrap();
+        git(
+            clone.path(),
+            &["clone", "-q", &upstream.dir().display().to_string(), "."],
+        );
+        let checkout = Arc::new(crate::repo::testing::open(clone.path(), ""));
+        let mut watch = Watch::start(checkout, Hints::Files { poll: NEVER });
+        next(&mut watch).await;
+        let second = upstream.commit(&[("a", "2")]);
+        git(clone.path(), &["pull", "-q"]);
+        assert_eq!(id(&next(&mut watch).await), second.as_str());
+        git(clone.path(), &["checkout", "-q", "-b", "other"]);
+        assert!(
+            matches!(next(&mut watch).await, Update::Revision(Revision { branch, .. }) if branch == "other")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_link_that_flips_to_another_work_tree_is_followed() {
+        let repo = Repo::new();
+        let first = repo.commit(&[("a", "1")]);
+        let root = tempfile::tempdir().unwrap();
+        let tree = |name: &str| root.path().join(".worktrees").join(name);
+        let add = |id: &str| {
+            repo.git(&[
+                "worktree",
+                "add",
+                "-q",
+                "--detach",
+                tree(id).to_str().unwrap(),
+                id,
+            ])
+        };
+        let flip = |id: &str| {
+            symlink(format!(".worktrees/{id}"), root.path().join("tmp-link")).unwrap();
+            std::fs::rename(root.path().join("tmp-link"), root.path().join("link")).unwrap();
+        };
+        add(first.as_str());
+        flip(first.as_str());
+        let options = Options {
+            branch: Some("main".into()),
+            path: String::new(),
+        };
+        let checkout = Arc::new(Checkout::open(root.path().join("link"), options).unwrap());
+        let mut watch = Watch::start(Arc::clone(&checkout), Hints::Files { poll: NEVER });
+        assert_eq!(id(&next(&mut watch).await), first.as_str());
+
+        let second = repo.commit(&[("a", "2")]);
+        add(second.as_str());
+        flip(second.as_str());
+        std::fs::remove_dir_all(tree(first.as_str())).unwrap();
+        let Update::Revision(revision) = next(&mut watch).await else {
+            panic!("a fault")
+        };
+        assert_eq!(revision.to_string(), format!("main@sha1:{second}"));
+        assert_eq!(checkout.tree(&second).unwrap().files.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn without_events_the_poll_finds_it() {
+        let repo = Repo::new();
+        repo.commit(&[("a", "1")]);
+        let checkout = Arc::new(repo.checkout(""));
+        let mut watch = Watch::start(checkout, Hints::Poll(Duration::from_millis(20)));
+        next(&mut watch).await;
+        let second = repo.commit(&[("a", "2")]);
+        assert_eq!(id(&next(&mut watch).await), second.as_str());
+    }
+
+    #[tokio::test]
+    async fn a_checkout_that_is_away_for_a_moment_is_no_fault_and_one_that_stays_away_is_one() {
+        let root = tempfile::tempdir().unwrap();
+        let repo = Repo::new();
+        repo.commit(&[("a", "1")]);
+        let link = root.path().join("link");
+        symlink(repo.dir(), &link).unwrap();
+        let checkout = Arc::new(Checkout::open(&link, Options::default()).unwrap());
+        let trigger = Trigger::default();
+        let mut watch = Watch::start(checkout, Hints::Trigger(trigger.clone()));
+        next(&mut watch).await;
+
+        std::fs::remove_file(&link).unwrap();
+        trigger.fire();
+        time::sleep(AGAIN / 5).await;
+        symlink(repo.dir(), &link).unwrap();
+        assert!(
+            time::timeout(AGAIN * 2, watch.next()).await.is_err(),
+            "nothing to tell"
+        );
+
+        std::fs::remove_file(&link).unwrap();
+        trigger.fire();
+        assert!(matches!(
+            next(&mut watch).await,
+            Update::Fault(RepoError::NoDirectory { .. })
+        ));
+        symlink(repo.dir(), &link).unwrap();
+        trigger.fire();
+        assert!(matches!(next(&mut watch).await, Update::Revision(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trigger_works_in_virtual_time_and_tells_only_of_changes() {
+        let repo = Repo::new();
+        repo.commit(&[("a", "1")]);
+        let trigger = Trigger::default();
+        let mut watch = Watch::start(Arc::new(repo.checkout("")), Hints::Trigger(trigger.clone()));
+        next(&mut watch).await;
+        trigger.fire();
+        assert!(
+            time::timeout(Duration::from_secs(60), watch.next())
+                .await
+                .is_err()
+        );
+        let second = repo.commit(&[("a", "2")]);
+        assert!(
+            time::timeout(NEVER, watch.next()).await.is_err(),
+            "nobody looks without a trigger"
+        );
+        trigger.fire();
+        assert_eq!(id(&next(&mut watch).await), second.as_str());
+    }
+}

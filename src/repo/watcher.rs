@@ -1,0 +1,124 @@
+//! File events as hints. Watches directories, not files: git replaces files, git-sync replaces links.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use super::{Checkout, Trigger};
+
+/// Watches where the newest revision of a checkout can change. Stops when dropped.
+pub(super) struct Watcher {
+    _events: RecommendedWatcher,
+}
+
+impl Watcher {
+    /// Starts to watch. `None`: file events cannot be had here, only the poll finds new revisions.
+    pub(super) fn new(checkout: &Checkout, trigger: Trigger) -> Option<Self> {
+        let made = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            if is_hint(&event) {
+                trigger.fire();
+            }
+        });
+        let mut events = match made {
+            Ok(events) => events,
+            Err(error) => {
+                tracing::warn!(dir = %checkout.dir().display(), %error, "File events cannot be had; new commits are found by polling.");
+                return None;
+            }
+        };
+        for (dir, mode) in directories(checkout) {
+            if let Err(error) = events.watch(&dir, mode) {
+                tracing::warn!(dir = %dir.display(), %error, "A directory cannot be watched; new commits are found by polling.");
+            }
+        }
+        Some(Self { _events: events })
+    }
+}
+
+fn directories(checkout: &Checkout) -> BTreeMap<PathBuf, RecursiveMode> {
+    let mut found = BTreeMap::new();
+    let dir = checkout.dir();
+    if std::fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_symlink()) {
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        found.insert(
+            parent.map_or_else(|| PathBuf::from("."), PathBuf::from),
+            RecursiveMode::NonRecursive,
+        );
+    }
+    let repository = checkout.lock();
+    found.insert(repository.path().to_owned(), RecursiveMode::NonRecursive);
+    found.insert(repository.commondir().to_owned(), RecursiveMode::NonRecursive);
+    found.insert(
+        repository.commondir().join("refs").join("heads"),
+        RecursiveMode::Recursive,
+    );
+    found.retain(|dir, _| dir.is_dir());
+    found
+}
+
+/// Tells whether an event may mean a new revision. Our own reads arrive as `Access` and must not.
+fn is_hint(event: &notify::Result<Event>) -> bool {
+    match event {
+        Err(_) => true,
+        Ok(event) if event.need_rescan() => true,
+        Ok(Event {
+            kind: EventKind::Access(_),
+            ..
+        }) => false,
+        Ok(event) => event
+            .paths
+            .iter()
+            .any(|path| path.extension().is_none_or(|end| end != "lock")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{AccessKind, CreateKind, Flag, ModifyKind, RenameMode};
+
+    use super::*;
+    use crate::repo::testing::Repo;
+
+    fn hints(kind: EventKind, paths: &[&str]) -> bool {
+        is_hint(&Ok(paths
+            .iter()
+            .fold(Event::new(kind), |event, path| event.add_path(path.into()))))
+    }
+
+    #[test]
+    fn reads_and_lock_files_are_no_hints_and_lost_events_are() {
+        assert!(!hints(EventKind::Access(AccessKind::Any), &["/r/.git/HEAD"]));
+        assert!(!hints(
+            EventKind::Create(CreateKind::File),
+            &["/r/.git/index.lock"]
+        ));
+        let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::Both));
+        assert!(hints(
+            renamed,
+            &["/r/.git/refs/heads/main.lock", "/r/.git/refs/heads/main"]
+        ));
+        assert!(hints(
+            EventKind::Create(CreateKind::File),
+            &["/r/.git/packed-refs"]
+        ));
+        assert!(is_hint(&Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan))));
+        assert!(is_hint(&Err(notify::Error::generic("overflow"))));
+    }
+
+    #[test]
+    fn few_directories_are_watched() {
+        let repo = Repo::new();
+        repo.commit(&[("a/b/c/d", "1")]);
+        let watched = directories(&repo.checkout(""));
+        let names: Vec<_> = watched
+            .keys()
+            .map(|dir| {
+                dir.strip_prefix(repo.dir().canonicalize().unwrap())
+                    .unwrap()
+                    .display()
+                    .to_string()
+            })
+            .collect();
+        assert_eq!(names, [".git", ".git/refs/heads"]);
+    }
+}
