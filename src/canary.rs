@@ -3,6 +3,7 @@
 
 mod defaults;
 mod provider;
+pub mod reason;
 mod spec;
 mod status;
 
