@@ -91,6 +91,7 @@ impl Turn<'_> {
         };
         if state != *before
             && let Some(target) = self.facts.target.present()
+            && matches!(&target.live, Live::Revision(live) if state.control.applied.as_ref() == Some(live))
         {
             state.control.target_uid.clone_from(&target.uid);
             state.control.target_generation = target.generation;
