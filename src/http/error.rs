@@ -1,0 +1,120 @@
+//! What can go wrong with a request. No text here holds a path, a query, a header or a body.
+
+use std::{net::IpAddr, time::Duration};
+
+use crate::error::{Class, Classified};
+
+/// Why there is no response.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be used.
+    #[error("bad address: {reason}")]
+    Address {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A header value holds characters that a header cannot.
+    #[error("bad value for header {name}")]
+    Header {
+        /// Name of the header.
+        name: String,
+    },
+    /// A file with a secret cannot be used.
+    #[error("secret file {path}: {reason}")]
+    Secret {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The egress rules forbid it.
+    #[error("{origin} resolves to {address}, which outgoing requests may not reach")]
+    Denied {
+        /// Scheme, host and port.
+        origin: String,
+        /// The address that is forbidden.
+        address: IpAddr,
+    },
+    /// Nobody answers there.
+    #[error("cannot reach {origin}: {reason}")]
+    Connect {
+        /// Scheme, host and port.
+        origin: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The TLS handshake failed, or the settings for it are wrong.
+    #[error("no TLS connection to {origin}: {reason}")]
+    Tls {
+        /// Scheme, host and port.
+        origin: String,
+        /// What the TLS library said.
+        reason: String,
+    },
+    /// No complete answer in time.
+    #[error("no answer from {origin} within {after:?}")]
+    Timeout {
+        /// Scheme, host and port.
+        origin: String,
+        /// The time allowed.
+        after: Duration,
+    },
+    /// The answer is too large.
+    #[error("the answer from {origin} is larger than {limit} bytes")]
+    TooLarge {
+        /// Scheme, host and port.
+        origin: String,
+        /// The cap.
+        limit: usize,
+    },
+    /// The connection broke, or what came is not HTTP.
+    #[error("the answer from {origin} broke off: {reason}")]
+    Broken {
+        /// Scheme, host and port.
+        origin: String,
+        /// What the HTTP library said.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Whether the time ran out.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Timeout { .. })
+    }
+
+    /// Whether another try may succeed without anybody changing anything.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self.class(), Class::Retry(_))
+    }
+}
+
+impl Classified for Error {
+    fn class(&self) -> Class {
+        match self {
+            Self::Connect { .. } | Self::Timeout { .. } | Self::Broken { .. } | Self::Tls { .. } => {
+                Class::Retry(Duration::from_secs(1))
+            }
+            Self::Address { .. }
+            | Self::Header { .. }
+            | Self::Secret { .. }
+            | Self::Denied { .. }
+            | Self::TooLarge { .. } => Class::UserMustFix,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Denied { address, .. } => Some(format!(
+                "if it is meant to be reached, start with `--allow-egress {address}/{}`",
+                if address.is_ipv4() { 32 } else { 128 }
+            )),
+            Self::Secret { .. } => {
+                Some("write the token, and nothing else, into a file that this process can read".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
