@@ -6,6 +6,7 @@
 //! from [`crate::clock::Clock`].
 
 mod apply;
+pub mod promql;
 mod schema;
 pub mod store;
 
