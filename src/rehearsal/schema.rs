@@ -19,6 +19,9 @@ pub(crate) fn validate(_kind: &Kind, _version: &str, _value: &Value, _old: Optio
 /// Prunes and defaults a value by the stored version.
 pub(crate) fn convert(_kind: &Kind, _value: &mut Value) {}
 
+/// Prunes and defaults a value that is read in another version than the stored one.
+pub(crate) fn serve(_kind: &Kind, _version: &str, _value: &mut Value) {}
+
 /// Gives a new built-in object the status that it starts with.
 pub(crate) fn first_status(_kind: &str, _value: &mut Value) {}
 

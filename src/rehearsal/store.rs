@@ -39,7 +39,7 @@ use tokio::sync::watch;
 pub(crate) use self::{
     admit::{Draft, Intent, Part, Target},
     error::qualified,
-    state::{State, stamp},
+    state::State,
 };
 pub use self::{
     error::{ApiError, Cause},
@@ -101,6 +101,16 @@ impl Store {
         self.revision
             .send_if_modified(|r| std::mem::replace(r, revision) != revision);
         result
+    }
+
+    /// Returns what tells of every new revision.
+    pub(crate) fn wake(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
+    }
+
+    /// Returns the present time.
+    pub(crate) fn time(&self) -> jiff::Timestamp {
+        self.read(|s| s.clock().now())
     }
 
     /// Returns the revision of the newest change: the `resourceVersion` of a list made now.

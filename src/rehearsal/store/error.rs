@@ -197,6 +197,18 @@ impl ApiError {
         )
     }
 
+    /// Makes a 504: the resourceVersion that was asked for is not reached yet.
+    pub fn too_large_revision(requested: u64, present: u64) -> Self {
+        let message = format!("Too large resource version: {requested}, current: {present}");
+        let cause = json!({"reason": "ResourceVersionTooLarge", "message": "Too large resource version"});
+        Self::of(
+            504,
+            "Timeout",
+            message,
+            json!({"causes": [cause], "retryAfterSeconds": 1}),
+        )
+    }
+
     /// Makes a 405.
     pub fn method_not_allowed() -> Self {
         let message = "the server does not allow this method on the requested resource".to_owned();

@@ -43,15 +43,6 @@ impl Selector {
         Ok(Self { labels, fields })
     }
 
-    /// Chooses one name.
-    pub(crate) fn by_name(name: &str) -> Self {
-        let field = Match::In("metadata.name".to_owned(), vec![name.to_owned()]);
-        Self {
-            labels: Vec::new(),
-            fields: vec![field],
-        }
-    }
-
     /// Whether an object is chosen.
     pub(crate) fn matches(&self, object: &Object) -> bool {
         let label = |key: &str| object.label(key).map(str::to_owned);

@@ -143,6 +143,28 @@ impl State {
             .collect()
     }
 
+    /// Returns the remembered changes after a revision, oldest first; `Lost` if some were forgotten.
+    pub(crate) fn changes_after(&self, seen: u64) -> Result<impl Iterator<Item = &Change>, Lost> {
+        if seen < self.forgotten {
+            return Err(Lost(seen));
+        }
+        let start = self.history.partition_point(|c| c.revision <= seen);
+        Ok(self.history.range(start..))
+    }
+
+    /// Returns the remembered changes after a revision, newest first.
+    pub(crate) fn changes_back_to(&self, seen: u64) -> Result<impl Iterator<Item = &Change>, Lost> {
+        if seen < self.forgotten {
+            return Err(Lost(seen));
+        }
+        Ok(self.history.iter().rev().take_while(move |c| c.revision > seen))
+    }
+
+    /// Returns the revision from which changes are remembered.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.forgotten
+    }
+
     /// Returns the oldest remembered change after a revision; `Lost` if some were forgotten.
     pub(crate) fn change_after(&self, seen: u64) -> Result<Option<&Change>, Lost> {
         if seen < self.forgotten {
