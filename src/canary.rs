@@ -2,12 +2,17 @@
 //! that cannot be wrong. Flags are an argument ([`Defaults`]), so that `plan` and `lint` work offline.
 
 mod defaults;
+pub mod duration;
+mod metric_template;
+mod parse;
 mod provider;
 pub mod reason;
 mod spec;
 mod status;
 
 pub use defaults::Defaults;
+pub use metric_template::{MetricProvider, MetricTemplate};
+pub use parse::{Fault, SpecError};
 pub use provider::Provider;
 pub use spec::{
     Analysis, Canary, ExtraMetadata, Hook, HookKind, Metric, NotImplemented, Query, Range, ServiceSpec, Spec,

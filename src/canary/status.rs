@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Where a rollout is. Flagger's values, no others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -256,4 +257,143 @@ pub struct CommitReport {
     /// Digest of what each forge has been told, if it was; `<forge>=<digest>`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub delivered: Vec<String>,
+}
+
+impl Status {
+    /// Reads a status leniently: Flagger, or another version of Serin, may have left it, and a field that
+    /// cannot be read is better lost than a rollout that cannot be continued.
+    #[must_use]
+    pub fn parse(value: &Value) -> Self {
+        if let Ok(status) = Self::deserialize(value) {
+            return status;
+        }
+        let readable = |(name, value): &(&String, &Value)| {
+            let alone = Value::from_iter([((*name).clone(), (*value).clone())]);
+            Self::deserialize(&alone).is_ok()
+        };
+        let fields = value.as_object().into_iter().flatten().filter(readable);
+        let rest: Value = fields
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        Self::deserialize(&rest).unwrap_or_default()
+    }
+
+    /// Returns the status as it is written.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_microsecond(seconds * 1_000_000 + 25).unwrap()
+    }
+
+    fn full() -> Status {
+        Status {
+            phase: Phase::WaitingPromotion,
+            failed_checks: 2,
+            canary_weight: 40,
+            iterations: 0,
+            last_applied_spec: "v1:ab".into(),
+            last_promoted_spec: "v1:cd".into(),
+            tracked_configs: BTreeMap::from([("configmap/a".into(), "v1:ef".into())]),
+            last_promoted_configs: BTreeMap::from([("secret/b".into(), "v1:01".into())]),
+            last_transition_time: Some(at(1)),
+            conditions: vec![Condition {
+                kind: "Promoted".into(),
+                status: "Unknown".into(),
+                reason: "WaitingPromotion".into(),
+                message: "Waiting for approval.".into(),
+                observed_generation: Some(3),
+                last_update_time: Some(at(2)),
+                last_transition_time: Some(at(3)),
+            }],
+            observed_generation: Some(3),
+            reason: Some("request-success-rate 90.00% < 99%".into()),
+            commit: Some("main@sha1:0123".into()),
+            run: Some(RunStatus {
+                id: "3-ab".into(),
+                counter: 3,
+                next_tick: Some(at(4)),
+                wait: Some(WaitStatus {
+                    kind: "PromotionApproval".into(),
+                    since: at(5),
+                    deadline: None,
+                    message: "gate closed".into(),
+                }),
+                gates_announced: vec!["gate".into()],
+                ..RunStatus::default()
+            }),
+            measurements: vec![Measurement {
+                name: "latency".into(),
+                run: "3-ab".into(),
+                tick: 2,
+                weight: 40,
+                verdict: Verdict::Failed,
+                value: Some(0.5),
+                message: "too slow".into(),
+                at: at(6),
+            }],
+            announced: vec![Announced {
+                warning: true,
+                reason: "CheckFailed".into(),
+                text: "Halt".into(),
+                run: "3-ab".into(),
+                tick: 2,
+                at: at(7),
+            }],
+            commits: vec![CommitReport {
+                commit: "0123".into(),
+                state: "pending".into(),
+                description: "weight 40%".into(),
+                delivered: vec!["notes=ab".into()],
+            }],
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for status in [Status::default(), full()] {
+            assert_eq!(Status::parse(&status.to_value()), status);
+        }
+    }
+
+    #[test]
+    fn a_status_that_flagger_left_is_understood() {
+        let left = json!({
+            "phase": "WaitingPromotion", "failedChecks": 1, "canaryWeight": 0, "iterations": -1,
+            "lastAppliedSpec": "85d557f47b", "lastPromotedSpec": "6dc5d5b6b4",
+            "trackedConfigs": { "configmap/podinfo": "1a2b3c4d5e6f7a8b" },
+            "lastTransitionTime": null, "sessionAffinityCookie": "c=abcdefghij",
+            "conditions": [{
+                "type": "Promoted", "status": "Unknown", "reason": "WaitingPromotion",
+                "message": "Waiting for approval.", "lastUpdateTime": "2026-07-14T10:00:00Z",
+                "lastTransitionTime": "2026-07-14T10:00:00Z"
+            }]
+        });
+        let status = Status::parse(&left);
+        assert_eq!((status.phase, status.iterations), (Phase::WaitingPromotion, -1));
+        assert_eq!(status.last_promoted_spec, "6dc5d5b6b4");
+        assert_eq!(status.conditions.len(), 1);
+        assert_eq!(status.last_transition_time, None);
+    }
+
+    #[test]
+    fn an_unreadable_field_does_not_cost_the_others() {
+        let odd =
+            json!({ "phase": "Dancing", "failedChecks": "3", "canaryWeight": 20, "trackedConfigs": null });
+        let status = Status::parse(&odd);
+        assert_eq!(
+            (status.phase, status.failed_checks, status.canary_weight),
+            (Phase::New, 0, 20)
+        );
+        assert_eq!(Status::parse(&json!(null)), Status::default());
+    }
 }
