@@ -79,6 +79,7 @@ pub struct Status {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub last_promoted_configs: BTreeMap<String, String>,
     /// Time of this status.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_transition_time: Option<Timestamp>,
     /// `Promoted` (Flagger's), `Ready`, `Reconciling`, `Stalled` (kstatus).
     pub conditions: Vec<Condition>,
@@ -140,12 +141,16 @@ pub struct RunStatus {
     /// Whether the traffic rests on the canary because the primary is broken.
     pub held: bool,
     /// Time of the next check.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub next_tick: Option<Timestamp>,
     /// Why the run is being rolled back; set before the first effect of the rollback.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rolling_back: Option<String>,
     /// What the run waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub wait: Option<WaitStatus>,
     /// When the run began.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
     /// uid of the target that was seen last.
     pub target_uid: String,

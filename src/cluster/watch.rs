@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, pin::pin};
 use futures::StreamExt;
 use kube::{
     Api, Client,
-    api::{ApiResource, DynamicObject},
+    api::{ApiResource, DynamicObject, PartialObjectMeta},
     runtime::{
         WatchStreamExt,
         watcher::{self, Event},
@@ -20,17 +20,22 @@ pub(super) async fn run(cluster: Cluster, scope: Scope) {
         Some(name) => watcher::Config::default().fields(&format!("metadata.name={name}")),
         None => watcher::Config::default(),
     };
-    let api = api(&cluster.client, &scope);
     if scope.resource == Resource::CONFIG_MAP {
-        let stream = kube::runtime::metadata_watcher(api, config).default_backoff();
+        let api: Api<PartialObjectMeta<DynamicObject>> = api(&cluster.client, &scope);
+        let stream = kube::runtime::watcher(api, config).default_backoff();
         follow(cluster, scope, stream, note).await;
     } else {
+        let api: Api<DynamicObject> = api(&cluster.client, &scope);
         let stream = kube::runtime::watcher(api, config).default_backoff();
         follow(cluster, scope, stream, take).await;
     }
 }
 
-fn api(client: &Client, scope: &Scope) -> Api<DynamicObject> {
+fn api<K>(client: &Client, scope: &Scope) -> Api<K>
+where
+    K: kube::Resource<DynamicType = ApiResource>,
+    K: kube::Resource<Scope = kube::core::DynamicResourceScope>,
+{
     let resource = ApiResource {
         group: scope.resource.group.to_owned(),
         version: scope.resource.version.to_owned(),
