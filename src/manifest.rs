@@ -1,10 +1,26 @@
-//! Kubernetes objects as values: their keys, how to write them, hashes, and the YAML documents they come from.
-//! Knows no cluster and no git; works on bytes and values that it is handed.
+//! Kubernetes objects as values: their keys, how to write them, hashes, differences, and the YAML documents
+//! they come from. Knows no cluster and no git; works on bytes and values that it is handed.
 
+mod cache;
+mod diff;
+mod fields;
+mod hash;
+mod locate;
 mod object;
+mod quantity;
 mod snapshot;
+mod split;
+mod subset;
+mod words;
 mod write;
+mod yaml;
 
+pub use cache::Cache;
+pub use diff::{Difference, differences, differences_in};
+pub use hash::{Digest, ManifestDigest, ParseDigestError, canonical};
+pub use locate::locate;
 pub use object::{Object, ObjectKey, Resource};
 pub use snapshot::{Reading, Snapshot};
+pub use subset::{declared_by, left_over};
 pub use write::{Manager, Write};
+pub use yaml::{Document, Documents, MAX_FILE_BYTES, MAX_TOTAL_BYTES, Skipped, YamlError, documents};
