@@ -56,13 +56,15 @@ pub struct Documents {
     /// What is no object.
     pub skipped: Vec<Skipped>,
     /// What cannot be read.
-    pub errors: Vec<YamlError>,
+    pub errors: Vec<Problem>,
+    /// The size of the file.
+    pub bytes: usize,
 }
 
-/// A document that cannot be read.
+/// Something that is wrong in a file, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error, Serialize)]
 #[error("{file}:{line}:{column}: {message}")]
-pub struct YamlError {
+pub struct Problem {
     /// The file.
     pub file: String,
     /// The line, counted from one.
@@ -77,7 +79,7 @@ pub struct YamlError {
     pub hint: String,
 }
 
-impl Classified for YamlError {
+impl Classified for Problem {
     fn class(&self) -> Class {
         Class::UserMustFix
     }
@@ -90,7 +92,10 @@ impl Classified for YamlError {
 /// Reads the documents of a file.
 #[must_use]
 pub fn documents(bytes: &[u8], file: &str) -> Documents {
-    let mut found = Documents::default();
+    let mut found = Documents {
+        bytes: bytes.len(),
+        ..Documents::default()
+    };
     let text = match text_of(bytes, file) {
         Ok(text) => text,
         Err(error) => {
@@ -128,9 +133,9 @@ impl Documents {
     }
 }
 
-fn whole_file(file: &str, message: String, hint: &str) -> YamlError {
+fn whole_file(file: &str, message: String, hint: &str) -> Problem {
     let (file, hint) = (file.to_owned(), hint.to_owned());
-    YamlError {
+    Problem {
         file,
         line: 1,
         column: 1,
@@ -140,7 +145,7 @@ fn whole_file(file: &str, message: String, hint: &str) -> YamlError {
     }
 }
 
-fn text_of<'a>(bytes: &'a [u8], file: &str) -> Result<&'a str, Box<YamlError>> {
+fn text_of<'a>(bytes: &'a [u8], file: &str) -> Result<&'a str, Box<Problem>> {
     let fail = |message: &str, hint: &str| Err(Box::new(whole_file(file, message.to_owned(), hint)));
     if bytes.len() > MAX_FILE_BYTES {
         let message = format!(
@@ -263,7 +268,7 @@ fn is_template(text: &str) -> bool {
     text.contains("{{") && text.contains("}}")
 }
 
-fn explain(error: &serde_saphyr::Error, chunk: &Chunk<'_>, text: &str, file: &str) -> YamlError {
+fn explain(error: &serde_saphyr::Error, chunk: &Chunk<'_>, text: &str, file: &str) -> Problem {
     let at = error.location().filter(|at| at.line() > 0);
     let line = chunk.line + at.map_or(0, |at| u32::try_from(at.line() - 1).unwrap_or_default());
     let column = at.map_or(1, |at| u32::try_from(at.column().max(1)).unwrap_or(1));
@@ -276,7 +281,7 @@ fn explain(error: &serde_saphyr::Error, chunk: &Chunk<'_>, text: &str, file: &st
     } else {
         snippet(text, line, column)
     };
-    YamlError {
+    Problem {
         file: file.to_owned(),
         line,
         column,
@@ -351,7 +356,7 @@ mod tests {
             .collect()
     }
 
-    fn error(text: &str) -> YamlError {
+    fn error(text: &str) -> Problem {
         let found = read(text);
         assert_eq!((found.objects.len(), found.errors.len()), (0, 1), "{found:?}");
         found.errors.into_iter().next().unwrap()
@@ -427,7 +432,13 @@ mod tests {
             assert_eq!((found.objects.len(), found.errors.len()), (0, 0), "{text}");
             assert_eq!(found.skipped[0].why, why, "{text}");
         }
-        assert_eq!(read("# nothing\n"), Documents::default());
+        assert_eq!(
+            read("# nothing\n"),
+            Documents {
+                bytes: 10,
+                ..Documents::default()
+            }
+        );
     }
 
     #[test]
