@@ -9,6 +9,7 @@ mod provider;
 pub mod reason;
 mod spec;
 mod status;
+pub mod template;
 
 pub use defaults::Defaults;
 pub use metric_template::{MetricProvider, MetricTemplate};
