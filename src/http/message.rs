@@ -201,14 +201,8 @@ impl Response {
 #[must_use]
 pub fn excerpt(text: &str, limit: usize) -> String {
     let mut out = String::new();
-    let mut left = limit;
-    for c in text.trim().chars() {
-        if left == 0 {
-            out.pop();
-            out.push('…');
-            return out;
-        }
-        left -= 1;
+    // One more than fits is enough to know that something is left out.
+    for c in text.trim().chars().take(limit.saturating_add(1)) {
         // Besides control characters: the marks that reorder text, and line separators.
         if c.is_control()
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -218,7 +212,13 @@ pub fn excerpt(text: &str, limit: usize) -> String {
             out.push(c);
         }
     }
-    out
+    if out.chars().count() <= limit {
+        return out;
+    }
+    out.chars()
+        .take(limit.saturating_sub(1))
+        .chain(std::iter::once('…'))
+        .collect()
 }
 
 #[cfg(test)]
@@ -272,5 +272,8 @@ mod tests {
         );
         assert_eq!(excerpt("abcdef", 4), "abc…");
         assert_eq!(excerpt("abcd", 4), "abcd");
+        assert_eq!(excerpt("a\nb", 3), "a\\…");
+        let cut = excerpt(&"\n".repeat(3000), 140);
+        assert_eq!((cut.chars().count(), excerpt(&cut, 140)), (140, cut.clone()));
     }
 }
