@@ -7,8 +7,10 @@
 
 pub mod api;
 mod apply;
+pub mod controllers;
 pub mod promql;
 mod schema;
+mod span;
 pub mod store;
 mod table;
 
@@ -19,6 +21,7 @@ use http::{HeaderValue, Request, header};
 use crate::clock::Clock;
 
 pub use api::{Entry, Ledger};
+pub use span::Span;
 pub use store::Store;
 
 /// An embedded cluster. Clones share it.

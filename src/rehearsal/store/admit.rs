@@ -174,7 +174,8 @@ impl State {
         if !applied {
             apply::record_update(target, intent, Some(&old), &mut value, &self.now());
         }
-        if kind.counts_generations() && is_new_generation(&kind, &old, &value) {
+        let spec = intent.part != Part::Status && kind.counts_generations();
+        if spec && is_new_generation(&kind, &old, &value) {
             let generation = j::at(&old, &["metadata", "generation"]).and_then(Value::as_i64);
             j::set(
                 &mut value,
