@@ -291,7 +291,7 @@ fn unique<T>(mut items: Vec<T>, name: impl Fn(&mut T) -> &mut String) -> Vec<T> 
     for i in again {
         let Some(item) = items.get_mut(i) else { continue };
         let base = name(item).clone();
-        let free = (2u32..)
+        let free = (2..=u32::MAX)
             .map(|n| format!("{base}-{n}"))
             .find(|candidate| !taken.contains(candidate));
         if let Some(free) = free {
