@@ -1,0 +1,229 @@
+//! A Gitea of its own: repositories over HTTP, and commit statuses.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::assets::Assets;
+use super::process::{Sandbox, free_ports, hermetic};
+
+const OWNER: &str = "gitops";
+const PASSWORD: &str = "only-on-loopback";
+/// Gitea refuses to run as root unless told so. A user of its own could not read a cache below `/root`, and
+/// this one lives for one test on loopback; as another user the setting has no effect.
+const AS_ROOT: &str = "GITEA_I_AM_BEING_UNSAFE_RUNNING_AS_ROOT";
+
+/// A running Gitea with one user, who owns the repositories.
+#[derive(Debug)]
+pub(crate) struct Gitea {
+    sandbox: Sandbox,
+    url: String,
+    token: String,
+    http: reqwest::Client,
+}
+
+/// A commit status as Gitea keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CommitStatus {
+    pub(crate) context: String,
+    /// Gitea reads it as `state` and answers it as `status`.
+    #[serde(alias = "status")]
+    pub(crate) state: String,
+    pub(crate) description: String,
+    pub(crate) target_url: String,
+}
+
+impl Gitea {
+    /// The owner of the repositories.
+    pub(crate) const OWNER: &str = OWNER;
+
+    /// Starts one and waits until it answers.
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        serin::http::install_crypto();
+        let assets = Assets::locate()?;
+        let (binary, share) = (assets.binary("gitea")?, assets.share("gitea")?);
+        let mut sandbox = Sandbox::new("gitea")?;
+        let [port] = free_ports()?;
+        let url = format!("http://127.0.0.1:{port}");
+        sandbox.write("app.ini", &settings(&sandbox.path(""), &share, &url, port))?;
+        let mut web = gitea(&binary, &sandbox);
+        sandbox.spawn("gitea", web.arg("web"))?;
+        let http = reqwest::Client::new();
+        let health = format!("{url}/api/healthz");
+        let probe = async || Ok(http.get(&health).send().await?.error_for_status()?);
+        sandbox.ready("gitea", probe).await?;
+        create_user(&binary, &sandbox)?;
+        let token = create_token(&http, &url).await?;
+        Ok(Self {
+            sandbox,
+            url,
+            token,
+            http,
+        })
+    }
+
+    /// Returns where it listens, without a slash at the end.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Returns a token of the owner, for API and git alike.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Creates an empty repository and returns its clone address (without a credential: see [`Gitea::git`]).
+    pub(crate) async fn create_repo(&self, name: &str) -> anyhow::Result<String> {
+        let body = json!({"name": name, "private": true, "default_branch": "main"});
+        self.post("user/repos", &body).await?;
+        Ok(format!("{}/{OWNER}/{name}.git", self.url))
+    }
+
+    /// Makes a hermetic `git` command, whose credential is in its environment: neither in its arguments, which
+    /// every user of the machine can read, nor in the checkout's configuration.
+    pub(crate) fn git(&self, folder: &Path) -> Command {
+        let credential = base64::engine::general_purpose::STANDARD.encode(format!("{OWNER}:{}", self.token));
+        let mut command = hermetic(Path::new("git"), &self.sandbox.path(""));
+        command
+            .arg("-C")
+            .arg(folder)
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_CONFIG_COUNT", "3")
+            .env("GIT_CONFIG_KEY_0", format!("http.{}/.extraHeader", self.url))
+            .env("GIT_CONFIG_VALUE_0", format!("Authorization: Basic {credential}"))
+            .env("GIT_CONFIG_KEY_1", "user.name")
+            .env("GIT_CONFIG_VALUE_1", "A Developer")
+            .env("GIT_CONFIG_KEY_2", "user.email")
+            .env("GIT_CONFIG_VALUE_2", "developer@example.com");
+        command
+    }
+
+    /// Sets a commit's status.
+    pub(crate) async fn set_status(
+        &self,
+        repo: &str,
+        commit: &str,
+        status: &CommitStatus,
+    ) -> anyhow::Result<()> {
+        self.post(&format!("repos/{OWNER}/{repo}/statuses/{commit}"), status)
+            .await
+    }
+
+    /// Reads all statuses that were ever set on a commit, newest first.
+    pub(crate) async fn statuses(&self, repo: &str, commit: &str) -> anyhow::Result<Vec<CommitStatus>> {
+        let url = format!(
+            "{}/api/v1/repos/{OWNER}/{repo}/statuses/{commit}?sort=recentupdate",
+            self.url
+        );
+        let answer = self.http.get(url).bearer_auth(&self.token).send().await?;
+        Ok(answer.error_for_status()?.json().await?)
+    }
+
+    async fn post(&self, path: &str, body: &impl Serialize) -> anyhow::Result<()> {
+        let url = format!("{}/api/v1/{path}", self.url);
+        let answer = self
+            .http
+            .post(url)
+            .bearer_auth(&self.token)
+            .json(body)
+            .send()
+            .await?;
+        let code = answer.status();
+        ensure!(
+            code.is_success(),
+            "gitea answers {code} to POST {path}: {}",
+            answer.text().await?
+        );
+        Ok(())
+    }
+}
+
+fn gitea(binary: &Path, sandbox: &Sandbox) -> Command {
+    let mut command = hermetic(binary, &sandbox.path(""));
+    command
+        .env(AS_ROOT, "true")
+        .arg("--config")
+        .arg(sandbox.path("app.ini"))
+        .arg("--work-path")
+        .arg(sandbox.path(""));
+    command
+}
+
+fn settings(folder: &Path, share: &Path, url: &str, port: u16) -> String {
+    let (folder, share) = (folder.display(), share.display());
+    format!(
+        "[server]
+PROTOCOL = http
+HTTP_ADDR = 127.0.0.1
+HTTP_PORT = {port}
+ROOT_URL = {url}/
+STATIC_ROOT_PATH = {share}
+APP_DATA_PATH = {folder}/data
+DISABLE_SSH = true
+OFFLINE_MODE = true
+[database]
+DB_TYPE = sqlite3
+PATH = {folder}/gitea.db
+[repository]
+ROOT = {folder}/repositories
+[security]
+INSTALL_LOCK = true
+[indexer]
+ISSUE_INDEXER_TYPE = db
+[actions]
+ENABLED = false
+[packages]
+ENABLED = false
+[cron]
+ENABLED = false
+[log]
+LEVEL = Warn
+"
+    )
+}
+
+fn create_user(binary: &Path, sandbox: &Sandbox) -> anyhow::Result<()> {
+    let output = gitea(binary, sandbox)
+        .args([
+            "admin",
+            "user",
+            "create",
+            "--username",
+            OWNER,
+            "--password",
+            PASSWORD,
+        ])
+        .args([
+            "--email",
+            "gitops@example.com",
+            "--admin",
+            "--must-change-password=false",
+        ])
+        .stdin(Stdio::null())
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "gitea did not create its user: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
+}
+
+async fn create_token(http: &reqwest::Client, url: &str) -> anyhow::Result<String> {
+    #[derive(Deserialize)]
+    struct Token {
+        sha1: String,
+    }
+    let request = http
+        .post(format!("{url}/api/v1/users/{OWNER}/tokens"))
+        .basic_auth(OWNER, Some(PASSWORD))
+        .json(&json!({"name": "lab", "scopes": ["all"]}));
+    let answer = request.send().await?.error_for_status()?;
+    let token: Token = answer.json().await.context("gitea answers no token")?;
+    Ok(token.sha1)
+}

@@ -1,0 +1,47 @@
+//! What a client may rely on: the same cases for every API server that Serin talks to. A difference between
+//! the embedded cluster and the real one is a failure, or a line that is declared here.
+
+mod common;
+
+#[path = "conformance/objects.rs"]
+mod objects;
+
+use futures::future::BoxFuture;
+use kube::Client;
+
+use common::lab::{ADMIN, Lab};
+
+/// A case gets a client and a namespace that exists, and says what differs from the contract.
+type Case = fn(Client, &'static str) -> BoxFuture<'static, anyhow::Result<()>>;
+
+const CASES: &[(&str, Case)] = &[
+    ("absence", |client, ns| Box::pin(objects::absence(client, ns))),
+    ("creation", |client, ns| Box::pin(objects::creation(client, ns))),
+    ("stale update", |client, ns| {
+        Box::pin(objects::stale_update(client, ns))
+    }),
+    ("apply conflict", |client, ns| {
+        Box::pin(objects::apply_conflict(client, ns))
+    }),
+    ("test in a patch", |client, ns| {
+        Box::pin(objects::patch_test(client, ns))
+    }),
+];
+
+async fn differences(client: &Client) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, case) in CASES {
+        if let Err(error) = case(client.clone(), "default").await {
+            found.push(format!("{name}: {error:#}"));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn the_real_api_server_keeps_the_contract() -> anyhow::Result<()> {
+    let lab = Lab::start_api_only().await?;
+    let found = differences(&lab.client(ADMIN).await?).await;
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    Ok(())
+}
