@@ -114,14 +114,20 @@ impl Gitea {
             .await
     }
 
-    /// Reads all statuses that were ever set on a commit, newest first.
+    /// Reads all statuses that were ever set on a commit, newest first. Gitea's own orders are by the second
+    /// (and its `leastindex` is the greatest first), so they are sorted here.
     pub(crate) async fn statuses(&self, repo: &str, commit: &str) -> anyhow::Result<Vec<CommitStatus>> {
-        let url = format!(
-            "{}/api/v1/repos/{OWNER}/{repo}/statuses/{commit}?sort=recentupdate",
-            self.url
-        );
+        #[derive(Deserialize)]
+        struct Numbered {
+            id: u64,
+            #[serde(flatten)]
+            status: CommitStatus,
+        }
+        let url = format!("{}/api/v1/repos/{OWNER}/{repo}/statuses/{commit}", self.url);
         let answer = self.http.get(url).bearer_auth(&self.token).send().await?;
-        Ok(answer.error_for_status()?.json().await?)
+        let mut statuses: Vec<Numbered> = answer.error_for_status()?.json().await?;
+        statuses.sort_by_key(|numbered| std::cmp::Reverse(numbered.id));
+        Ok(statuses.into_iter().map(|numbered| numbered.status).collect())
     }
 
     async fn post(&self, path: &str, body: &impl Serialize) -> anyhow::Result<()> {
