@@ -19,6 +19,7 @@ pub(crate) mod testing;
 pub use checkout::{Checkout, Options};
 pub use error::RepoError;
 pub use log::{Commit, Log, Since};
+pub(crate) use open::open;
 pub use revision::{BlobId, CommitId, ParseRevisionError, Revision};
 pub use tree::{Change, Entry, Mode, Tree};
 pub use watch::{Hints, Trigger, Update, Watch};

@@ -5,9 +5,18 @@
 //! rollout does, and never writes to Kubernetes: it hands [`Write`](crate::manifest::Write)s over.
 
 mod event;
+mod forge;
+mod gitea;
+mod notes;
 pub mod outcome;
 mod status;
 
+#[cfg(test)]
+mod contract;
+
 pub use event::event;
+pub use forge::{Forge, ForgeError};
+pub use gitea::Gitea;
+pub use notes::{Notes, REF as NOTES_REF};
 pub use outcome::outcome;
 pub use status::{CommitState, CommitStatus, Outcome, aggregate_context, context};

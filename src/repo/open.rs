@@ -42,7 +42,7 @@ fn prepare() {
 }
 
 /// Opens the repository at `dir` (a work tree, a linked work tree, a symbolic link to one, or a bare one).
-pub(super) fn open(dir: &Path) -> Result<Repository, RepoError> {
+pub(crate) fn open(dir: &Path) -> Result<Repository, RepoError> {
     prepare();
     let none: [&std::ffi::OsStr; 0] = [];
     Repository::open_ext(dir, RepositoryOpenFlags::NO_SEARCH, none).map_err(|error| explain(dir, &error))

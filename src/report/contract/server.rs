@@ -1,0 +1,148 @@
+//! A Gitea as its documentation describes it, in this process: tokens, scopes, append-only rows, pages.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use serde_json::{Value, json};
+
+use crate::{http::Client, repo::CommitId};
+
+pub(super) const OWNER: &str = "team";
+/// A token that may write.
+pub(super) const TOKEN: &str = "t0ps3cret";
+/// A token that may read.
+pub(super) const READER: &str = "readonly";
+
+/// How the server behaves.
+#[derive(Clone)]
+pub(super) struct Rules {
+    pub(super) commits: Vec<String>,
+    /// Status for an unknown commit; it differs by version.
+    pub(super) unknown_is: u16,
+    /// Answers everything with this.
+    pub(super) always: Option<u16>,
+    pub(super) delay: Duration,
+}
+
+impl Rules {
+    pub(super) fn with(commits: &[&CommitId]) -> Self {
+        Self {
+            commits: commits.iter().map(ToString::to_string).collect(),
+            unknown_is: 500,
+            always: None,
+            delay: Duration::ZERO,
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Server {
+    rules: Rules,
+    rows: Arc<Mutex<Vec<(String, Value)>>>,
+}
+
+pub(super) fn start(rules: Rules) -> Client {
+    let server = Server {
+        rules,
+        rows: Arc::default(),
+    };
+    let router = Router::new()
+        .route(
+            "/sub/api/v1/repos/{owner}/{name}/statuses/{sha}",
+            get(list).post(create),
+        )
+        .with_state(server);
+    Client::in_process(BTreeMap::from([("forge".to_owned(), router)]))
+}
+
+type Target = Path<(String, String, String)>;
+
+fn fault(status: u16, message: &str) -> Response {
+    let body = Json(json!({ "message": message, "url": "http://forge/api/swagger" }));
+    let status = StatusCode::from_u16(status).unwrap();
+    (status, [("retry-after", "7")], body).into_response()
+}
+
+impl Server {
+    async fn admit(&self, target: &Target, headers: &HeaderMap, write: bool) -> Result<(), Response> {
+        tokio::time::sleep(self.rules.delay).await;
+        if let Some(status) = self.rules.always {
+            return Err(fault(status, "no"));
+        }
+        let authorization = headers.get("authorization").map(|value| value.to_str().unwrap());
+        match authorization.and_then(|value| value.strip_prefix("token ")) {
+            Some(TOKEN) => {}
+            Some(READER) if !write => {}
+            Some(READER) => {
+                return Err(fault(
+                    403,
+                    "token does not have at least one of required scope(s)",
+                ));
+            }
+            _ => return Err(fault(401, "user does not exist [uid: 0, name: ]")),
+        }
+        if (target.0.0.as_str(), target.0.1.as_str()) != (OWNER, "app") {
+            return Err(fault(404, "The target couldn't be found."));
+        }
+        Ok(())
+    }
+}
+
+async fn create(
+    State(server): State<Server>,
+    target: Target,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    if let Err(refusal) = server.admit(&target, &headers, true).await {
+        return refusal;
+    }
+    let sha = target.0.2.clone();
+    if !server.rules.commits.contains(&sha) {
+        let text = format!("object does not exist [id: {sha}, rel_path: ]");
+        return fault(server.rules.unknown_is, &text);
+    }
+    let state = body["state"].as_str().unwrap_or_default();
+    if !["pending", "success", "error", "failure", "warning"].contains(&state) {
+        return fault(422, "invalid state");
+    }
+    let mut rows = server.rows.lock().unwrap();
+    let row = json!({
+        "id": rows.len() + 1, "status": state, "context": body["context"],
+        "description": body["description"], "target_url": body["target_url"],
+        "creator": null, "url": format!("http://forge/api/v1/repos/team/app/statuses/{sha}")
+    });
+    rows.push((sha, row.clone()));
+    (StatusCode::CREATED, Json(row)).into_response()
+}
+
+async fn list(
+    State(server): State<Server>,
+    target: Target,
+    Query(query): Query<BTreeMap<String, usize>>,
+    headers: HeaderMap,
+) -> Response {
+    if let Err(refusal) = server.admit(&target, &headers, false).await {
+        return refusal;
+    }
+    let limit = query.get("limit").copied().unwrap_or(30).clamp(1, 50);
+    let page = query.get("page").copied().unwrap_or(1).max(1);
+    let rows = server.rows.lock().unwrap();
+    let of_commit = rows.iter().filter(|(sha, _)| *sha == target.0.2);
+    let page: Vec<_> = of_commit
+        .map(|(_, row)| row)
+        .skip((page - 1) * limit)
+        .take(limit)
+        .collect();
+    Json(page).into_response()
+}
