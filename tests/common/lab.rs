@@ -3,7 +3,7 @@
 //! `scripts/cluster-up` builds them; nothing here does. Everything lives in a temporary folder and ends with
 //! the value that owns it, also when a test panics or is killed.
 
-mod assets;
+pub(crate) mod assets;
 pub(crate) mod audit;
 mod control_plane;
 pub(crate) mod gitea;
