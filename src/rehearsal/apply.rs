@@ -1,34 +1,301 @@
 //! Ownership of fields, server-side apply, strategic merge patch.
 
-use serde_json::Value;
+mod merge;
+mod owners;
+mod set;
+mod strategic;
 
-use super::store::{ApiError, Draft, Intent, Target};
+use serde_json::{Value, json};
+
+pub(crate) use self::strategic::strategic;
+use self::{
+    merge::{compare, fields_of, merge, prune},
+    owners::Owner,
+    set::Set,
+};
+use super::{
+    schema::{self, Node},
+    store::{ApiError, Draft, Intent, Part, Target, json as j},
+};
+
+/// Fields that nobody owns.
+const UNOWNED: [&str; 10] = [
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+];
+
+/// Returns a value without what nobody owns.
+fn ownable(value: &Value) -> Value {
+    let mut value = value.clone();
+    for field in ["apiVersion", "kind"] {
+        j::remove(&mut value, &[field]);
+    }
+    for field in UNOWNED {
+        j::remove(&mut value, &["metadata", field]);
+    }
+    let bare = j::at(&value, &["metadata"])
+        .and_then(Value::as_object)
+        .is_none_or(serde_json::Map::is_empty);
+    if bare {
+        j::remove(&mut value, &["metadata"]);
+    }
+    value
+}
 
 /// Records who owns which field after an ordinary write.
-pub(crate) fn record_update(_t: &Target, _i: &Intent, _old: Option<&Value>, _new: &mut Value, _now: &str) {}
+pub(crate) fn record_update(
+    target: &Target,
+    intent: &Intent,
+    old: Option<&Value>,
+    new: &mut Value,
+    now: &str,
+) {
+    let node = Node::root(&target.kind, &target.version);
+    let api_version = target.kind.api_version(&target.version);
+    let subresource = intent.part.subresource();
+    let mut owners = owners::read(new);
+    if owners.is_empty() {
+        owners = old.map(owners::read).unwrap_or_default();
+    }
+    let difference = compare(&node, old.map(ownable).as_ref(), Some(&ownable(new)));
+    if !owners
+        .iter()
+        .any(|o| o.is(&intent.manager, "Update", subresource, &api_version))
+    {
+        owners.push(Owner {
+            manager: intent.manager.clone(),
+            operation: "Update".to_owned(),
+            api_version: api_version.clone(),
+            subresource: subresource.to_owned(),
+            time: now.to_owned(),
+            fields: Set::default(),
+        });
+    }
+    for owner in &mut owners {
+        let mut fields = owner.fields.difference(&difference.removed);
+        if owner.is(&intent.manager, "Update", subresource, &api_version) {
+            fields.add(&difference.changed);
+        } else {
+            fields = fields.difference(&difference.changed);
+        }
+        if fields != owner.fields {
+            owner.fields = fields;
+            now.clone_into(&mut owner.time);
+        }
+    }
+    owners::write(new, owners);
+}
+
+/// Applies an intent: merges it, takes over or refuses conflicts, and drops what only this manager had.
+pub(crate) fn apply(
+    target: &Target,
+    intent: &Intent,
+    live: Option<&Value>,
+    config: &Value,
+    force: bool,
+    now: &str,
+) -> Result<Draft, ApiError> {
+    let node = Node::root(&target.kind, &target.version);
+    let api_version = target.kind.api_version(&target.version);
+    let subresource = intent.part.subresource();
+    check_declared(target, config)?;
+    check_guards(target, live, config)?;
+    let config = part_of(target, intent.part, config);
+    let declared = ownable(&config);
+    let mine = if declared.as_object().is_some_and(serde_json::Map::is_empty) {
+        Set::default()
+    } else {
+        fields_of(&node, &declared)
+    };
+    let mut owners = live.map(owners::read).unwrap_or_default();
+    let is_mine = |o: &Owner| o.is(&intent.manager, "Apply", subresource, &api_version);
+    let last = owners
+        .iter()
+        .find(|o| is_mine(o))
+        .map(|o| o.fields.clone())
+        .unwrap_or_default();
+    let time = owners
+        .iter()
+        .find(|o| is_mine(o) && o.fields == mine)
+        .map(|o| o.time.clone());
+    owners.retain(|o| !is_mine(o));
+
+    let mut merged = merge(&node, live, &config);
+    let changed = compare(&node, live.map(ownable).as_ref(), Some(&ownable(&merged))).changed;
+    resolve(&mut owners, &changed, force)?;
+    owners.push(Owner {
+        manager: intent.manager.clone(),
+        operation: "Apply".to_owned(),
+        api_version,
+        subresource: subresource.to_owned(),
+        time: time.unwrap_or_else(|| now.to_owned()),
+        fields: mine,
+    });
+    let mut owned = Set::default();
+    for owner in &owners {
+        owned.add(&owner.fields);
+    }
+    prune(&node, &mut merged, &last, &owned);
+    if let Some(live) = live {
+        for field in UNOWNED.into_iter().filter(|f| *f != "managedFields") {
+            j::copy(live, &mut merged, &["metadata", field]);
+        }
+    }
+    owners::write(&mut merged, owners);
+    Ok(Draft {
+        value: merged,
+        applied: true,
+    })
+}
+
+/// An intent may name the incarnation and the state that it is meant for.
+fn check_guards(target: &Target, live: Option<&Value>, config: &Value) -> Result<(), ApiError> {
+    let kind = &target.kind;
+    let version = j::text(config, &["metadata", "resourceVersion"]);
+    let uid = j::text(config, &["metadata", "uid"]);
+    let Some(live) = live else {
+        let given = if version.is_empty() { uid } else { version };
+        return if given.is_empty() {
+            Ok(())
+        } else {
+            Err(target.not_found())
+        };
+    };
+    if !version.is_empty() && version != j::text(live, &["metadata", "resourceVersion"]) {
+        return Err(ApiError::stale(&kind.group, &kind.plural, &target.name));
+    }
+    let present = j::text(live, &["metadata", "uid"]);
+    if !uid.is_empty() && uid != present {
+        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {present}");
+        return Err(ApiError::conflict(&kind.group, &kind.plural, &target.name, &why));
+    }
+    Ok(())
+}
+
+/// An intent must not name fields that the type lacks.
+fn check_declared(target: &Target, config: &Value) -> Result<(), ApiError> {
+    let unknown = schema::unknown_fields(&target.kind, &target.version, config)?;
+    let Some(field) = unknown.first() else {
+        return Ok(());
+    };
+    let kind = &target.kind;
+    Err(ApiError::internal(format!(
+        "failed to create typed patch object ({}/{}; {}, Kind={}): .{field}: field not declared in schema",
+        target.namespace,
+        target.name,
+        kind.api_version(&target.version),
+        kind.kind
+    )))
+}
+
+/// Returns the part of an intent that this endpoint may write, without nulls.
+fn part_of(target: &Target, part: Part, config: &Value) -> Value {
+    let mut config = config.clone();
+    drop_nulls(&mut config);
+    for field in UNOWNED
+        .into_iter()
+        .filter(|f| !matches!(*f, "name" | "namespace"))
+    {
+        j::remove(&mut config, &["metadata", field]);
+    }
+    if part == Part::Status {
+        let mut status = json!({});
+        for path in [
+            &["apiVersion"][..],
+            &["kind"],
+            &["metadata", "name"],
+            &["metadata", "namespace"],
+            &["status"],
+        ] {
+            j::copy(&config, &mut status, path);
+        }
+        return status;
+    }
+    if target.kind.has_status() {
+        j::remove(&mut config, &["status"]);
+    }
+    config
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, v| !v.is_null());
+            map.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(list) => list.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+/// Refuses what others own, or takes it over.
+fn resolve(owners: &mut [Owner], changed: &Set, force: bool) -> Result<(), ApiError> {
+    let mut conflicts: Vec<(String, Vec<String>)> = Vec::new();
+    for owner in owners.iter_mut() {
+        let disputed = owner.fields.intersection(changed);
+        if disputed.is_empty() {
+            continue;
+        }
+        if force {
+            owner.fields = owner.fields.difference(&disputed);
+        } else {
+            conflicts.push((owner.label(), disputed.paths()));
+        }
+    }
+    if conflicts.is_empty() {
+        Ok(())
+    } else {
+        Err(conflict(&conflicts))
+    }
+}
+
+fn conflict(conflicts: &[(String, Vec<String>)]) -> ApiError {
+    let count: usize = conflicts.iter().map(|(_, paths)| paths.len()).sum();
+    let text = match conflicts {
+        [(owner, paths)] if count == 1 => format!("conflict with {owner}: {}", paths.concat()),
+        _ => {
+            let blocks: Vec<String> = conflicts
+                .iter()
+                .map(|(owner, paths)| format!("conflicts with {owner}:\n- {}", paths.join("\n- ")))
+                .collect();
+            blocks.join("\n")
+        }
+    };
+    let plural = if count == 1 { "conflict" } else { "conflicts" };
+    let causes = conflicts.iter().flat_map(|(owner, paths)| {
+        paths.iter().map(move |path| {
+            json!({
+                "reason": "FieldManagerConflict", "message": format!("conflict with {owner}"), "field": path,
+            })
+        })
+    });
+    ApiError::apply_conflict(
+        format!("Apply failed with {count} {plural}: {text}"),
+        causes.collect(),
+    )
+}
 
 /// Whether two states differ in nothing but the times in `managedFields`.
 pub(crate) fn same(old: &Value, new: &Value) -> bool {
-    old == new
-}
-
-/// Applies an intent.
-pub(crate) fn apply(
-    _target: &Target,
-    _intent: &Intent,
-    live: Option<&Value>,
-    config: &Value,
-    _force: bool,
-    _now: &str,
-) -> Result<Draft, ApiError> {
-    let mut value = live.cloned().unwrap_or_default();
-    json_patch::merge(&mut value, config);
-    Ok(Draft { value, applied: true })
-}
-
-/// Applies a strategic merge patch.
-pub(crate) fn strategic(_kind: &str, old: &Value, patch: &Value) -> Result<Value, ApiError> {
-    let mut value = old.clone();
-    json_patch::merge(&mut value, patch);
-    Ok(value)
+    let timeless = |value: &Value| {
+        let mut value = value.clone();
+        if let Some(entries) = value
+            .pointer_mut("/metadata/managedFields")
+            .and_then(Value::as_array_mut)
+        {
+            for entry in entries {
+                j::remove(entry, &["time"]);
+            }
+        }
+        value
+    };
+    timeless(old) == timeless(new)
 }
