@@ -299,7 +299,6 @@ impl Call {
 fn entry(route: &Route, method: &Method, path: &str, query: &Query) -> Entry {
     let named = matches!(route, Route::Resource(p) if !p.name.is_empty());
     let verb = match (route, method.as_str(), named) {
-        (Route::Resource(_), "GET", true) => "get",
         (Route::Resource(_), "GET", false) if query.flag("watch") => "watch",
         (Route::Resource(_), "GET", false) => "list",
         (Route::Resource(_), "POST", _) => "create",

@@ -270,17 +270,17 @@ fn conflict(conflicts: &[(String, Vec<String>)]) -> ApiError {
         }
     };
     let plural = if count == 1 { "conflict" } else { "conflicts" };
-    let causes = conflicts.iter().flat_map(|(owner, paths)| {
-        paths.iter().map(move |path| {
+    let causes: Vec<Value> = conflicts
+        .iter()
+        .flat_map(|(owner, paths)| {
+            paths.iter().map(move |path| {
             json!({
                 "reason": "FieldManagerConflict", "message": format!("conflict with {owner}"), "field": path,
             })
         })
-    });
-    ApiError::apply_conflict(
-        format!("Apply failed with {count} {plural}: {text}"),
-        causes.collect(),
-    )
+        })
+        .collect();
+    ApiError::apply_conflict(format!("Apply failed with {count} {plural}: {text}"), &causes)
 }
 
 /// Whether two states differ in nothing but the times in `managedFields`.

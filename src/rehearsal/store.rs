@@ -138,7 +138,7 @@ impl Store {
     /// A status in it is kept where Kubernetes keeps it (kinds without a status subresource).
     pub fn create(&self, manager: &str, object: Value) -> Result<Object, ApiError> {
         let mut target = self.target_of(&object)?;
-        target.name = json::text(&object, &["metadata", "name"]).to_owned();
+        json::text(&object, &["metadata", "name"]).clone_into(&mut target.name);
         let intent = Intent::update(manager, Part::Main);
         self.transact(|s| s.create(&target, &intent, Draft::of(object)))
     }
@@ -273,7 +273,10 @@ impl Changes {
 
     /// Returns the next change if there is one already.
     pub fn try_next(&mut self) -> Option<Result<Change, Lost>> {
-        match self.store.read(|s| s.change_after(self.seen).map(|c| c.cloned())) {
+        match self
+            .store
+            .read(|s| s.change_after(self.seen).map(Option::<&Change>::cloned))
+        {
             Ok(change) => {
                 let change = change?;
                 self.seen = change.revision;

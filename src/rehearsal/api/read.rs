@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     manifest::Object,
-    rehearsal::store::{ApiError, State, Verb, selector::Selector},
+    rehearsal::store::{ApiError, State, Verb, json as j, selector::Selector},
 };
 
 /// Answers `get`.
@@ -56,7 +56,7 @@ pub(super) fn list(call: &Call) -> Result<Response<Body>, ApiError> {
             };
             let mut page = json!({"continue": token.write()});
             if selector == Selector::default() {
-                page["remainingItemCount"] = (rest.len() - shown.len()).into();
+                j::set(&mut page, &["remainingItemCount"], rest.len() - shown.len());
             }
             page
         }

@@ -124,8 +124,8 @@ mod tests {
     }
 
     fn owned(parts: [&str; 5]) -> (String, String, String, String, String) {
-        let [a, b, c, d, e] = parts.map(str::to_owned);
-        (a, b, c, d, e)
+        let [group, namespace, plural, name, subresource] = parts.map(str::to_owned);
+        (group, namespace, plural, name, subresource)
     }
 
     #[test]

@@ -60,13 +60,9 @@ pub(super) fn scale(call: &Call) -> Result<Response<Body>, ApiError> {
 }
 
 fn shown(object: &Value) -> Value {
-    let mut metadata = json!({});
+    let mut shown = json!({"kind": "Scale", "apiVersion": "autoscaling/v1"});
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
-        j::copy(
-            &json!({"m": object.get("metadata")})["m"],
-            &mut metadata,
-            &[field],
-        );
+        j::copy(object, &mut shown, &["metadata", field]);
     }
     let labels = j::at(object, &["spec", "selector", "matchLabels"]).and_then(Value::as_object);
     let selector: Vec<String> = labels
@@ -75,9 +71,12 @@ fn shown(object: &Value) -> Value {
         .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
         .collect();
     let count = |path: &[&str]| j::at(object, path).and_then(Value::as_i64).unwrap_or_default();
-    json!({
-        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
-        "spec": {"replicas": count(&["spec", "replicas"])},
-        "status": {"replicas": count(&["status", "replicas"]), "selector": selector.join(",")},
-    })
+    j::set(&mut shown, &["spec", "replicas"], count(&["spec", "replicas"]));
+    j::set(
+        &mut shown,
+        &["status", "replicas"],
+        count(&["status", "replicas"]),
+    );
+    j::set(&mut shown, &["status", "selector"], selector.join(","));
+    shown
 }

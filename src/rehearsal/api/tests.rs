@@ -97,3 +97,13 @@ async fn a_body_that_is_too_large_is_refused() {
         other => panic!("{other}"),
     }
 }
+
+#[path = "../../../tests/conformance/cases.rs"]
+mod conformance;
+
+/// The cases that also run against a real kube-apiserver, in virtual time.
+#[tokio::test(start_paused = true)]
+async fn the_conformance_cases_hold() {
+    let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
+    conformance::run_all(Cluster::new(clock).client("conformance")).await;
+}

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     manifest::Object,
-    rehearsal::store::{ApiError, Cause, Change, Store, Verb, selector::Selector},
+    rehearsal::store::{ApiError, Cause, Change, Store, Verb, json as j, selector::Selector},
 };
 
 /// How often a watch that allows bookmarks gets one.
@@ -210,7 +210,11 @@ impl Watcher {
         if verb == "DELETED" && change.verb != Verb::Deleted {
             // The last state that matched, at the revision of the change.
             let mut value = change.previous.as_ref()?.value().clone();
-            value["metadata"]["resourceVersion"] = change.revision.to_string().into();
+            j::set(
+                &mut value,
+                &["metadata", "resourceVersion"],
+                change.revision.to_string(),
+            );
             return Some(line(verb, &self.view.one(&Object::from(value))));
         }
         Some(line(verb, &self.view.one(&change.object)))

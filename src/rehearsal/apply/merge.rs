@@ -195,7 +195,8 @@ pub(super) fn merge(node: &Node<'_>, live: Option<&Value>, intent: &Value) -> Va
     }
 }
 
-/// Merges lists: the order is the intent's; what only the live list has stays before its old successor.
+/// Merges lists: what both have comes in the intent's order; what only the live list has stays before what
+/// followed it there.
 fn merge_lists(node: &Node<'_>, shape: &Shape, live: &[Value], intent: &[Value]) -> Value {
     let keyed = |list: &[Value]| -> Option<Vec<(String, Value)>> {
         list.iter()
@@ -205,21 +206,35 @@ fn merge_lists(node: &Node<'_>, shape: &Shape, live: &[Value], intent: &[Value])
     let (Some(live), Some(intent)) = (keyed(live), keyed(intent)) else {
         return Value::Array(intent.to_vec());
     };
-    let has = |list: &[(String, Value)], key: &str| list.iter().any(|(k, _)| k == key);
+    let of =
+        |list: &[(String, Value)], key: &str| list.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
     let mut merged = Vec::new();
-    let mut rest = live.iter().peekable();
-    for (key, value) in &intent {
-        if has(&live, key) {
-            while let Some((_, own)) = rest.next_if(|(k, _)| !has(&intent, k)) {
+    let mut left = live.iter().peekable();
+    let mut right = intent.iter().enumerate().peekable();
+    loop {
+        // The next entry of the intent that the live list has too.
+        let at = right.peek().map_or(intent.len(), |(at, _)| *at);
+        let shared = intent
+            .iter()
+            .skip(at)
+            .map(|(k, _)| k)
+            .find(|k| of(&live, k).is_some());
+        match (left.peek(), right.peek()) {
+            (Some((key, own)), _) if of(&intent, key).is_none() => {
                 merged.push(own.clone());
+                left.next();
             }
-            rest.next_if(|(k, _)| k == key);
+            // Comes, or came, in the intent's order.
+            (Some((key, _)), _) if shared != Some(key) => drop(left.next()),
+            (_, Some((_, (key, value)))) => {
+                merged.push(merge(&node.item(), of(&live, key).as_ref(), value));
+                left.next_if(|(k, _)| k == key);
+                right.next();
+            }
+            (Some(_), None) => drop(left.next()),
+            (None, None) => return Value::Array(merged),
         }
-        let present = live.iter().find(|(k, _)| k == key).map(|(_, v)| v);
-        merged.push(merge(&node.item(), present, value));
     }
-    merged.extend(rest.filter(|(k, _)| !has(&intent, k)).map(|(_, v)| v.clone()));
-    Value::Array(merged)
 }
 
 /// Takes out of a value what was in the last intent and is owned by nobody now.
@@ -231,22 +246,28 @@ pub(super) fn prune(node: &Node<'_>, value: &mut Value, last: &Set, owned: &Set)
             Some(name) => node.field(name),
             None => node.item(),
         };
-        let kept = {
-            let Some(child) = find(node, value, element) else {
-                continue;
-            };
-            let whole = matches!(parts(&below, child), Parts::Whole);
-            if !whole {
-                prune(&below, child, was, is);
-            }
-            let empty = matches!(child, Value::Object(m) if m.is_empty())
-                || matches!(child, Value::Array(a) if a.is_empty());
-            let declared = element.starts_with("f:") && !below.has_free_keys() && !child.is_array();
-            !is.is_empty() || (!was.member && !empty && !(declared && !whole))
+        let Some(child) = find(node, value, element) else {
+            continue;
         };
-        if !kept {
+        let owned = !is.is_empty();
+        let whole = matches!(parts(&below, child), Parts::Whole);
+        let declared = element.starts_with("f:") && !below.has_free_keys() && !child.is_array();
+        let mut goes = !owned && (was.member || (declared && !whole));
+        if !goes && !whole {
+            prune(&below, child, was, is);
+            goes = !owned && is_empty(child);
+        }
+        if goes {
             take(node, value, element);
         }
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
     }
 }
 

@@ -31,8 +31,10 @@ impl Owner {
             "" => String::new(),
             name => format!(" with subresource {name:?}"),
         };
-        let version = format!(" using {}", self.api_version);
-        format!("{:?}{subresource}{version}", self.manager)
+        match self.operation.as_str() {
+            "Update" => format!("{:?}{subresource} using {}", self.manager, self.api_version),
+            _ => format!("{:?}{subresource}", self.manager),
+        }
     }
 }
 

@@ -158,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    fn patched(old: Value, patch: Value) -> Value {
+    fn patched(old: &Value, patch: &Value) -> Value {
         strategic("Pod", &json!({"spec": old}), &json!({"spec": patch})).unwrap()["spec"].clone()
     }
 
@@ -166,8 +166,8 @@ mod tests {
     fn containers_are_merged_by_name() {
         let old = json!({"containers": [{"name": "a", "image": "a:1", "args": ["x"]}, {"name": "b", "image": "b:1"}]});
         let new = patched(
-            old,
-            json!({"containers": [{"name": "a", "image": "a:2"}, {"name": "c"}]}),
+            &old,
+            &json!({"containers": [{"name": "a", "image": "a:2"}, {"name": "c"}]}),
         );
         let image = |at: usize| new["containers"][at]["image"].clone();
         assert_eq!((image(0), image(1)), ("a:2".into(), "b:1".into()));
@@ -188,7 +188,7 @@ mod tests {
             "$setElementOrder/containers": [{"name": "c"}, {"name": "b"}],
             "nodeSelector": {"$patch": "replace", "y": "2"},
         });
-        let new = patched(old, patch);
+        let new = patched(&old, &patch);
         assert_eq!(
             new,
             json!({"containers": [{"name": "c"}, {"name": "b"}], "nodeSelector": {"y": "2"}})

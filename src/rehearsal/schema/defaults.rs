@@ -21,7 +21,7 @@ pub(super) fn set(kind: &str, value: &mut Value) {
         "Secret" => secret(value),
         "Namespace" => namespace(value),
         "HorizontalPodAutoscaler" => autoscaler(value),
-        "EndpointSlice" => each(value, &["ports"], |port| j::default(port, &["protocol"], "TCP")),
+        "EndpointSlice" => each(value, &["ports"], tcp),
         "CustomResourceDefinition" => definition(value),
         _ => {}
     }
@@ -35,6 +35,10 @@ fn each(value: &mut Value, path: &[&str], set: impl Fn(&mut Value)) {
             .flatten()
             .for_each(set);
     }
+}
+
+fn tcp(port: &mut Value) {
+    j::default(port, &["protocol"], "TCP");
 }
 
 fn deployment(value: &mut Value) {
@@ -108,9 +112,7 @@ fn container(container: &mut Value) {
     j::default(container, &["terminationMessagePath"], "/dev/termination-log");
     j::default(container, &["terminationMessagePolicy"], "File");
     j::default(container, &["resources"], json!({}));
-    each(container, &["ports"], |port| {
-        j::default(port, &["protocol"], "TCP")
-    });
+    each(container, &["ports"], tcp);
     each(container, &["env"], |variable| {
         if j::at(variable, &["valueFrom", "fieldRef"]).is_some() {
             j::default(variable, &["valueFrom", "fieldRef", "apiVersion"], "v1");

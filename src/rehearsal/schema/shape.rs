@@ -143,9 +143,8 @@ impl<'a> Node<'a> {
         match self {
             Self::Builtin(kind, path) => builtin(kind, path, list),
             Self::Schema(schema) => declared(schema, list),
-            Self::Root(_) => Shape::Fields,
             Self::Unknown if list => Shape::Atomic,
-            Self::Unknown => Shape::Fields,
+            Self::Root(_) | Self::Unknown => Shape::Fields,
         }
     }
 
@@ -212,8 +211,10 @@ fn builtin(kind: &str, path: &str, list: bool) -> Shape {
         .iter()
         .find(|(k, p, _)| *p == path && (k.is_empty() || *k == kind));
     match found {
-        Some((_, _, keys)) if *keys == SET => Shape::Set,
         Some((_, _, [])) => Shape::Atomic,
+        // An entry has the place of its list.
+        Some(_) if !list => Shape::Fields,
+        Some((_, _, keys)) if *keys == SET => Shape::Set,
         Some((_, _, keys)) => Shape::Keyed(keys.iter().map(|k| (*k).to_owned()).collect()),
         None if list => Shape::Atomic,
         None if path

@@ -59,7 +59,9 @@ pub(super) fn prune(schema: &Value, value: &mut Value, resource: bool) {
         Value::Array(list) => {
             if let Some(items) = schema.get("items") {
                 let embedded = is_true(items, "x-kubernetes-embedded-resource");
-                list.iter_mut().for_each(|v| prune(items, v, embedded));
+                for item in list {
+                    prune(items, item, embedded);
+                }
             }
         }
         _ => {}
@@ -125,7 +127,9 @@ pub(super) fn default(schema: &Value, value: &mut Value) {
         }
         Value::Array(list) => {
             if let Some(items) = schema.get("items") {
-                list.iter_mut().for_each(|v| default(items, v));
+                for item in list {
+                    default(items, item);
+                }
             }
         }
         _ => {}
@@ -207,7 +211,8 @@ fn below(path: &str, name: &str) -> String {
 
 fn object(schema: &Value, map: &serde_json::Map<String, Value>, path: &str, causes: &mut Vec<Cause>) {
     for name in j::strings(schema, &["required"]) {
-        if !map.contains_key(name) && !(path.is_empty() && TYPE_FIELDS.contains(&name)) {
+        let implied = path.is_empty() && TYPE_FIELDS.contains(&name);
+        if !map.contains_key(name) && !implied {
             causes.push(Cause::required(&below(path, name), ""));
         }
     }
@@ -389,7 +394,7 @@ mod tests {
         }}})
     }
 
-    fn wrong(spec: Value) -> Vec<String> {
+    fn wrong(spec: &Value) -> Vec<String> {
         let mut causes = Vec::new();
         validate(&schema(), &json!({"spec": spec}), "", &mut causes);
         causes
@@ -419,8 +424,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        assert!(wrong(json!({"name": "abc", "port": "http", "tags": ["a", "b"]})).is_empty());
-        assert_eq!(wrong(json!({})), ["spec.name: Required value"]);
+        assert!(wrong(&json!({"name": "abc", "port": "http", "tags": ["a", "b"]})).is_empty());
+        assert_eq!(wrong(&json!({})), ["spec.name: Required value"]);
         let cases = [
             (json!({"name": 1}), "must be of type string"),
             (json!({"name": "A"}), "should match"),
@@ -437,7 +442,7 @@ mod tests {
             (json!({"name": "a", "tags": ["x", "x"]}), "Duplicate value"),
         ];
         for (spec, text) in cases {
-            let found = wrong(spec.clone());
+            let found = wrong(&spec);
             assert!(found.len() == 1 && found[0].contains(text), "{spec}: {found:?}");
         }
     }

@@ -28,7 +28,7 @@ pub(super) fn read(kind: &Kind, version: &str, value: &mut Value) -> Result<Vec<
     quantity::spell_out(value);
     let mut typed = by_kind(&kind.kind, value).map_err(|e| unreadable(kind, version, &e.to_string()))?;
     let unknown = unknown(value, &typed);
-    leave_out(&mut typed, "");
+    leave_out(&mut typed);
     keep_required(value, &mut typed);
     *value = typed;
     restore(value, owners);
@@ -128,17 +128,17 @@ const OMITTED: [&str; 53] = [
 ];
 
 /// Leaves out what the server's own types leave out when it is empty.
-fn leave_out(value: &mut Value, name: &str) {
+fn leave_out(value: &mut Value) {
     match value {
         Value::Object(map) => {
             for (name, value) in map.iter_mut() {
                 if !FREE.contains(&name.as_str()) {
-                    leave_out(value, name);
+                    leave_out(value);
                 }
             }
             map.retain(|name, value| !is_omitted(name, value));
         }
-        Value::Array(list) => list.iter_mut().for_each(|v| leave_out(v, name)),
+        Value::Array(list) => list.iter_mut().for_each(leave_out),
         _ => {}
     }
 }
@@ -186,7 +186,7 @@ mod tests {
         Store::new(Clock::system()).kind(group, name).unwrap()
     }
 
-    fn deployment(container: Value) -> Value {
+    fn deployment(container: &Value) -> Value {
         json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
             "spec": {"selector": {}, "template": {"spec": {"containers": [container]}}},
@@ -195,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn unknown_fields_vanish_and_are_named() {
-        let mut value = deployment(json!({"name": "c", "imagePullPolizy": "x", "command": null}));
+        let mut value = deployment(&json!({"name": "c", "imagePullPolizy": "x", "command": null}));
         let unknown = read(&kind("apps", "Deployment"), "v1", &mut value).unwrap();
         assert_eq!(unknown, ["spec.template.spec.containers[0].imagePullPolizy"]);
         assert_eq!(
@@ -206,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn wrong_types_are_refused() {
-        let mut value = deployment(json!({"name": "c"}));
+        let mut value = deployment(&json!({"name": "c"}));
         value["spec"]["replicas"] = "two".into();
         let error = read(&kind("apps", "Deployment"), "v1", &mut value).unwrap_err();
         assert_eq!(error.code, 400);
@@ -222,7 +222,7 @@ mod tests {
             "name": "c", "args": [], "env": [{"name": "A", "value": ""}], "stdin": false,
             "resources": {"limits": {"cpu": 1, "memory": "1024Mi"}, "requests": {}},
         });
-        let mut value = deployment(container);
+        let mut value = deployment(&container);
         value["metadata"]["labels"] = json!({"a": ""});
         read(&kind("apps", "Deployment"), "v1", &mut value).unwrap();
         let expected = json!({

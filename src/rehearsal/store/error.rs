@@ -172,7 +172,7 @@ impl ApiError {
     }
 
     /// Makes a 409 for a server-side apply that other managers object to.
-    pub fn apply_conflict(message: String, causes: Vec<Value>) -> Self {
+    pub fn apply_conflict(message: String, causes: &[Value]) -> Self {
         Self::of(409, "Conflict", message, json!({"causes": causes}))
     }
 
