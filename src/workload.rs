@@ -5,7 +5,6 @@
 mod compare;
 mod configs;
 mod deployment;
-mod digest;
 mod metadata;
 mod primary;
 mod readiness;

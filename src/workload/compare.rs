@@ -1,31 +1,6 @@
-//! Whether a live object already is what would be written, so that rest is rest.
+//! What a live object has beyond what is wanted.
 
 use serde_json::Value;
-
-/// Whether everything that is wanted is there. Lists of owners and of ports may hold more and in any order;
-/// any other list must be the same.
-pub(super) fn covers(live: &Value, wanted: &Value) -> bool {
-    match (live, wanted) {
-        (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(name, wanted)| {
-            match (live.get(name), wanted) {
-                (Some(Value::Array(live)), Value::Array(wanted))
-                    if matches!(name.as_str(), "ownerReferences" | "ports") =>
-                {
-                    wanted
-                        .iter()
-                        .all(|item| live.iter().any(|other| covers(other, item)))
-                }
-                (Some(live), wanted) => covers(live, wanted),
-                // What a server does not store.
-                (None, wanted) => is_empty(wanted),
-            }
-        }),
-        (Value::Array(live), Value::Array(wanted)) => {
-            live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| covers(live, wanted))
-        }
-        (live, wanted) => live == wanted,
-    }
-}
 
 /// Fields that tell the items of a list apart, in the lists that an apply merges.
 const IDENTITY: [&str; 7] = [
@@ -105,29 +80,6 @@ mod tests {
         assert!(!exceeds(
             &json!({ "args": ["a"], "dns": {} }),
             &json!({ "args": ["b"] })
-        ));
-    }
-
-    #[test]
-    fn what_others_add_is_covered_and_what_is_missing_is_not() {
-        let live = json!({
-            "metadata": { "uid": "u", "ownerReferences": [{ "uid": "b" }, { "uid": "a", "name": "n" }] },
-            "spec": { "clusterIP": "10.0.0.1", "args": ["a", "b"] }
-        });
-        assert!(covers(
-            &live,
-            &json!({ "metadata": { "ownerReferences": [{ "uid": "a" }] }, "spec": {} })
-        ));
-        assert!(covers(
-            &live,
-            &json!({ "spec": { "args": ["a", "b"] }, "data": {} })
-        ));
-        assert!(!covers(&live, &json!({ "spec": { "args": ["a"] } })));
-        assert!(!covers(&live, &json!({ "spec": { "args": ["b", "a"] } })));
-        assert!(!covers(&live, &json!({ "spec": { "type": "ClusterIP" } })));
-        assert!(!covers(
-            &live,
-            &json!({ "metadata": { "ownerReferences": [{ "uid": "c" }] } })
         ));
     }
 }

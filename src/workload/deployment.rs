@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{
-    Observation, Refusal, configs,
+    Observation, Refusal,
+    compare::strip_nulls,
+    configs,
     configs::{Gap, Tracked},
-    digest::digest,
     metadata::read_revision,
     primary::{Source, selection},
     readiness::{of_deployment, replicas},
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     canary::Canary,
-    manifest::{Manager, Object, ObjectKey, Reading, Resource, Snapshot, Write},
+    manifest::{Digest, Manager, Object, ObjectKey, Reading, Resource, Snapshot, Write},
     rollout::{Effect, Live, Primary, Revision, Seen, Target},
 };
 
@@ -22,15 +23,18 @@ fn primary_key(canary: &Canary) -> ObjectKey {
     ObjectKey::new(Resource::DEPLOYMENT, &canary.namespace, &canary.primary_name())
 }
 
-fn template(target: &Object) -> &Value {
-    target.at("/spec/template").unwrap_or(&Value::Null)
+/// Returns the pod template. Older servers send fields that are null, newer ones leave them out.
+fn template(target: &Object) -> Value {
+    let mut template = target.at("/spec/template").cloned().unwrap_or_default();
+    strip_nulls(&mut template);
+    template
 }
 
 pub(super) fn inputs(canary: &Canary, known: &Snapshot) -> Vec<ObjectKey> {
     let target = canary.target_key();
     let mut keys = known
         .get(&target)
-        .map(|target| configs::inputs(canary, template(target), known))
+        .map(|target| configs::inputs(canary, target, known))
         .unwrap_or_default();
     keys.extend([target, primary_key(canary)]);
     keys.extend(services::keys(canary));
@@ -80,8 +84,8 @@ fn observe_target(canary: &Canary, target: &Object, known: &Snapshot) -> Seen<Ta
 /// Returns the revision of the live target, and the configs that are part of it.
 fn live(canary: &Canary, target: &Object, known: &Snapshot) -> Result<(Revision, Tracked), Gap> {
     selection(canary, target, None).map_err(Gap::Missing)?;
-    let tracked = configs::tracked(canary, template(target), known)?;
-    let revision = Revision::new(digest(template(target)), tracked.digests());
+    let tracked = configs::tracked(canary, target, known)?;
+    let revision = Revision::new(Digest::of(&template(target)).to_string(), tracked.digests());
     Ok((revision, tracked))
 }
 
@@ -124,7 +128,7 @@ fn matches(
         selection: &selection,
         tracked: &tracked,
     };
-    Ok(source.matches() && tracked.are_copied(canary, known)?)
+    Ok(source.matches() && tracked.are_copied(known)?)
 }
 
 pub(super) fn desired(effect: &Effect, canary: &Canary, known: &Snapshot) -> Result<Vec<Write>, Refusal> {

@@ -3,16 +3,15 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    compare::{covers, exceeds},
+    compare::exceeds,
     configs::Tracked,
-    digest::digest,
     metadata::{CONFIG_DIGEST, PROMOTED_FROM, controller, included, metadata, write_revision},
     readiness::replicas,
     rewrite::{Selection, primary_template},
 };
 use crate::{
     canary::Canary,
-    manifest::{Manager, Object, Write},
+    manifest::{Digest, Manager, Object, Write, declared_by},
     rollout::Revision,
 };
 
@@ -72,16 +71,16 @@ fn match_labels(object: &Object) -> Map<String, Value> {
 impl Source<'_> {
     /// Returns what makes the primary from the target. The configs are copied before.
     pub(super) fn writes(&self, revision: &Revision) -> Vec<Write> {
-        let wanted = self.deployment(revision);
+        let wanted = Object::from(self.deployment(revision));
         let mut writes = Vec::new();
         if let Some(live) = self.existing {
             let exceeding: Vec<_> = ["/spec/template", "/spec/strategy"]
                 .into_iter()
-                .filter_map(|path| Some((path, live.at(path)?, wanted.pointer(path)?)))
+                .filter_map(|path| Some((path, live.at(path)?, wanted.at(path)?)))
                 .filter(|(_, live, wanted)| exceeds(live, wanted))
                 .map(|(path, _, wanted)| json!({ "op": "add", "path": path, "value": wanted }))
                 .collect();
-            if exceeding.is_empty() && covers(live.value(), &wanted) {
+            if exceeding.is_empty() && declared_by(&wanted, live, &[]) {
                 return writes;
             }
             if !exceeding.is_empty() {
@@ -90,7 +89,7 @@ impl Source<'_> {
         }
         writes.push(Write::Apply {
             manager: Manager::Serin,
-            object: Object::from(wanted),
+            object: wanted,
             force: true,
         });
         writes
@@ -163,12 +162,11 @@ impl Source<'_> {
 
     fn template(&self) -> Value {
         let digests = self.tracked.digests();
-        let mark = digest(&json!(digests));
-        let short: String = mark.chars().skip(3).take(16).collect();
+        let mark = Digest::of(&json!(digests)).to_string();
         let annotations = if digests.is_empty() {
             Vec::new()
         } else {
-            vec![(CONFIG_DIGEST, short)]
+            vec![(CONFIG_DIGEST, mark)]
         };
         let required = self.existing.map(match_labels).unwrap_or_default();
         primary_template(

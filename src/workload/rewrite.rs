@@ -1,13 +1,11 @@
 //! Turns the pod template of a target into that of its primary.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::{
-    compare::strip_nulls,
-    configs::{Config, ConfigKind},
-};
+use super::{compare::strip_nulls, configs::copy_key};
+use crate::manifest::{ObjectKey, Resource};
 
 /// The label that tells the pods of target and primary apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,33 +20,33 @@ pub(super) struct Selection {
 
 /// Visits every reference to a ConfigMap or Secret in a pod spec: its kind, the object that holds it, and the
 /// field of that object with the name.
-pub(super) fn visit_configs(pod: &mut Value, each: &mut dyn FnMut(ConfigKind, &mut Value, &'static str)) {
-    let mut part = |holder: &mut Value, field: &str, kind: ConfigKind, name: &'static str| {
+pub(super) fn visit_configs(pod: &mut Value, each: &mut dyn FnMut(Resource, &mut Value, &'static str)) {
+    let mut part = |holder: &mut Value, field: &str, kind: Resource, name: &'static str| {
         if let Some(reference) = holder.get_mut(field) {
             each(kind, reference, name);
         }
     };
     for volume in list(pod, "volumes") {
-        part(volume, "configMap", ConfigKind::ConfigMap, "name");
-        part(volume, "secret", ConfigKind::Secret, "secretName");
+        part(volume, "configMap", Resource::CONFIG_MAP, "name");
+        part(volume, "secret", Resource::SECRET, "secretName");
         for source in volume
             .get_mut("projected")
             .into_iter()
             .flat_map(|projected| list(projected, "sources"))
         {
-            part(source, "configMap", ConfigKind::ConfigMap, "name");
-            part(source, "secret", ConfigKind::Secret, "name");
+            part(source, "configMap", Resource::CONFIG_MAP, "name");
+            part(source, "secret", Resource::SECRET, "name");
         }
     }
     for containers in ["initContainers", "containers"] {
         for container in list(pod, containers) {
             for from in list(container, "env").filter_map(|env| env.get_mut("valueFrom")) {
-                part(from, "configMapKeyRef", ConfigKind::ConfigMap, "name");
-                part(from, "secretKeyRef", ConfigKind::Secret, "name");
+                part(from, "configMapKeyRef", Resource::CONFIG_MAP, "name");
+                part(from, "secretKeyRef", Resource::SECRET, "name");
             }
             for from in list(container, "envFrom") {
-                part(from, "configMapRef", ConfigKind::ConfigMap, "name");
-                part(from, "secretRef", ConfigKind::Secret, "name");
+                part(from, "configMapRef", Resource::CONFIG_MAP, "name");
+                part(from, "secretRef", Resource::SECRET, "name");
             }
         }
     }
@@ -59,7 +57,7 @@ pub(super) fn primary_template(
     template: &Value,
     selection: &Selection,
     required: &Map<String, Value>,
-    renamed: &BTreeSet<Config>,
+    renamed: &BTreeSet<ObjectKey>,
     annotations: &[(&str, String)],
 ) -> Value {
     let mut metadata = fields_of(template.get("metadata"));
@@ -90,17 +88,22 @@ fn fields_of(value: Option<&Value>) -> Map<String, Value> {
     value.and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
-fn rename_configs(pod: &mut Value, renamed: &BTreeSet<Config>) {
-    visit_configs(pod, &mut |kind, reference, field| {
+fn rename_configs(pod: &mut Value, renamed: &BTreeSet<ObjectKey>) {
+    let copies: BTreeMap<_, _> = renamed
+        .iter()
+        .map(|config| {
+            (
+                (config.kind.as_str(), config.name.as_str()),
+                copy_key(config).name,
+            )
+        })
+        .collect();
+    visit_configs(pod, &mut |resource, reference, field| {
         let Some(name) = reference.get_mut(field) else {
             return;
         };
-        let config = Config {
-            kind,
-            name: name.as_str().unwrap_or_default().to_owned(),
-        };
-        if renamed.contains(&config) {
-            *name = Value::String(config.copy_name());
+        if let Some(copy) = copies.get(&(resource.kind, name.as_str().unwrap_or_default())) {
+            *name = Value::String(copy.clone());
         }
     });
 }
@@ -160,11 +163,8 @@ mod tests {
         }
     }
 
-    fn config(kind: ConfigKind, name: &str) -> Config {
-        Config {
-            kind,
-            name: name.into(),
-        }
+    fn config(resource: Resource, name: &str) -> ObjectKey {
+        ObjectKey::new(resource, "test", name)
     }
 
     /// A pod spec that refers to `cm` and `sec` in every way there is.
@@ -192,10 +192,7 @@ mod tests {
 
     #[test]
     fn configs_are_renamed_wherever_they_are_referred_to() {
-        let renamed = BTreeSet::from([
-            config(ConfigKind::ConfigMap, "x"),
-            config(ConfigKind::Secret, "y"),
-        ]);
+        let renamed = BTreeSet::from([config(Resource::CONFIG_MAP, "x"), config(Resource::SECRET, "y")]);
         let mut pod = everywhere("x", "y");
         rename_configs(&mut pod, &renamed);
         assert_eq!(pod, everywhere("x-primary", "y-primary"));
@@ -204,7 +201,7 @@ mod tests {
     #[test]
     fn a_secret_of_the_same_name_is_another_config() {
         let mut pod = everywhere("x", "x");
-        rename_configs(&mut pod, &BTreeSet::from([config(ConfigKind::Secret, "x")]));
+        rename_configs(&mut pod, &BTreeSet::from([config(Resource::SECRET, "x")]));
         assert_eq!(pod, everywhere("x", "x-primary"));
     }
 

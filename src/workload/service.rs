@@ -7,13 +7,12 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Observation, Refusal,
-    digest::digest,
     metadata::{PROMOTED_FROM, controller, copied, metadata, read_revision, write_revision},
     services::{self, bring, hands_off, read, settled},
 };
 use crate::{
     canary::{Canary, ExtraMetadata},
-    manifest::{Object, ObjectKey, Reading, Snapshot, Write},
+    manifest::{Digest, Object, ObjectKey, Reading, Snapshot, Write},
     rollout::{Effect, Live, Primary, Readiness, Revision, Seen, Target},
 };
 
@@ -193,7 +192,10 @@ fn normal(service: &Object) -> Map<String, Value> {
 }
 
 fn revision(service: &Object) -> Revision {
-    Revision::new(digest(&Value::Object(normal(service))), BTreeMap::new())
+    Revision::new(
+        Digest::of(&Value::Object(normal(service))).to_string(),
+        BTreeMap::new(),
+    )
 }
 
 #[cfg(test)]

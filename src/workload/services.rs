@@ -6,13 +6,13 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Refusal,
-    compare::{covers, exceeds},
+    compare::exceeds,
     metadata::{HANDS_OFF, controller, is_ours, metadata},
     rewrite::Selection,
 };
 use crate::{
     canary::{Canary, ExtraMetadata},
-    manifest::{Manager, Object, ObjectKey, Reading, Resource, Snapshot, Write},
+    manifest::{Manager, Object, ObjectKey, Reading, Resource, Snapshot, Write, declared_by},
     rollout::Seen,
 };
 
@@ -143,13 +143,14 @@ pub(super) fn hands_off(annotations: &BTreeMap<String, String>) -> BTreeMap<Stri
 
 /// Brings a Service that is ours to its whole intent.
 pub(super) fn bring(live: Option<&Object>, wanted: Value, writes: &mut Vec<Write>) {
+    let wanted = Object::from(wanted);
     if let Some(live) = live {
-        let at = |pointer: &str| (live.at(pointer), wanted.pointer(pointer));
+        let at = |pointer: &str| (live.at(pointer), wanted.at(pointer));
         let (live_ports, wanted_ports) = at("/spec/ports");
         let empty = json!([]);
         let surplus = exceeds(live_ports.unwrap_or(&empty), wanted_ports.unwrap_or(&empty));
         let (selects, shall_select) = at("/spec/selector");
-        if !surplus && selects == shall_select && covers(live.value(), &wanted) {
+        if !surplus && selects == shall_select && declared_by(&wanted, live, &[]) {
             return;
         }
         if surplus {
@@ -162,7 +163,7 @@ pub(super) fn bring(live: Option<&Object>, wanted: Value, writes: &mut Vec<Write
     }
     writes.push(Write::Apply {
         manager: Manager::Serin,
-        object: Object::from(wanted),
+        object: wanted,
         force: true,
     });
 }
