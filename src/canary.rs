@@ -3,6 +3,7 @@
 
 mod defaults;
 pub mod duration;
+pub mod generated;
 mod metric_template;
 mod parse;
 mod provider;

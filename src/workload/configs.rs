@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    Refusal,
-    compare::exceeds,
-    metadata::{included, metadata, shared_owners},
-};
+use super::{Refusal, compare::exceeds, metadata::included};
 use crate::{
-    canary::Canary,
+    canary::{
+        Canary,
+        generated::{metadata, shared_owners},
+    },
     manifest::{
         Digest, Manager, Object, ObjectKey, Reading, Snapshot, Write, config_references, declared_by,
         is_tracked_config,

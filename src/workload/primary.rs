@@ -5,12 +5,15 @@ use serde_json::{Map, Value, json};
 use super::{
     compare::exceeds,
     configs::Tracked,
-    metadata::{CONFIG_DIGEST, PROMOTED_FROM, controller, included, metadata, write_revision},
+    metadata::{CONFIG_DIGEST, PROMOTED_FROM, included, write_revision},
     readiness::replicas,
     rewrite::{Selection, primary_template},
 };
 use crate::{
-    canary::Canary,
+    canary::{
+        Canary,
+        generated::{controller, metadata},
+    },
     manifest::{Digest, Manager, Object, Write, declared_by},
     rollout::Revision,
 };

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::{compare::strip_nulls, configs::copy_key};
-use crate::manifest::{ObjectKey, Resource};
+use crate::{
+    canary::generated,
+    manifest::{ObjectKey, Resource},
+};
 
 /// The label that tells the pods of target and primary apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +68,7 @@ pub(super) fn primary_template(
     labels.extend(required.clone());
     labels.insert(selection.label.clone(), Value::String(selection.primary.clone()));
     let mut own = fields_of(metadata.get("annotations"));
-    own.retain(|key, _| !super::metadata::stays(key));
+    own.retain(|key, _| !generated::stays(key));
     own.extend(
         annotations
             .iter()

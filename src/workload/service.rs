@@ -7,11 +7,14 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Observation, Refusal,
-    metadata::{PROMOTED_FROM, controller, copied, metadata, read_revision, write_revision},
-    services::{self, bring, hands_off, read, settled},
+    metadata::{PROMOTED_FROM, read_revision, write_revision},
+    services::{self, bring, read, settled},
 };
 use crate::{
-    canary::{Canary, ExtraMetadata},
+    canary::{
+        Canary, ExtraMetadata,
+        generated::{controller, copied, hands_off, metadata},
+    },
     manifest::{Digest, Object, ObjectKey, Reading, Snapshot, Write},
     rollout::{Effect, Live, Primary, Readiness, Revision, Seen, Target},
 };

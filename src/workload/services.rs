@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{
-    Refusal,
-    compare::exceeds,
-    metadata::{HANDS_OFF, controller, is_ours, metadata},
-    rewrite::Selection,
-};
+use super::{Refusal, compare::exceeds, rewrite::Selection};
 use crate::{
-    canary::{Canary, ExtraMetadata},
+    canary::{
+        Canary, ExtraMetadata,
+        generated::{HANDS_OFF, controller, hands_off, is_ours, metadata},
+    },
     manifest::{Manager, Object, ObjectKey, Reading, Resource, Snapshot, Write, declared_by},
     rollout::Seen,
 };
@@ -132,13 +130,6 @@ fn whole(
         "metadata": metadata(canary, name, &labels, &hands_off(&extra.annotations), controller(canary)),
         "spec": spec,
     })
-}
-
-/// Adds the annotations that keep Flux away.
-pub(super) fn hands_off(annotations: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let mut annotations = annotations.clone();
-    annotations.extend(HANDS_OFF.map(|(key, value)| (key.to_owned(), value.to_owned())));
-    annotations
 }
 
 /// Brings a Service that is ours to its whole intent.
