@@ -3,6 +3,8 @@
 
 mod common;
 
+#[path = "conformance/cases.rs"]
+mod cases;
 #[path = "conformance/objects.rs"]
 mod objects;
 
@@ -43,5 +45,13 @@ async fn the_real_api_server_keeps_the_contract() -> anyhow::Result<()> {
     let lab = Lab::start_api_only().await?;
     let found = differences(&lab.client(ADMIN).await?).await;
     assert!(found.is_empty(), "{}", found.join("\n"));
+    Ok(())
+}
+
+/// The embedded cluster is held to the same cases by the unit tests of `rehearsal::api`.
+#[tokio::test]
+async fn the_cases_of_the_embedded_cluster_hold_on_the_real_api_server() -> anyhow::Result<()> {
+    let lab = Lab::start_api_only().await?;
+    cases::run_all(lab.client(ADMIN).await?).await;
     Ok(())
 }

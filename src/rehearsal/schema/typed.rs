@@ -26,6 +26,7 @@ pub(super) fn read(kind: &Kind, version: &str, value: &mut Value) -> Result<Vec<
         return Ok(unknown);
     }
     quantity::spell_out(value);
+    check_times(value).map_err(|why| unreadable(kind, version, &why))?;
     let mut typed = by_kind(&kind.kind, value).map_err(|e| unreadable(kind, version, &e.to_string()))?;
     let unknown = unknown(value, &typed);
     leave_out(&mut typed);
@@ -33,6 +34,29 @@ pub(super) fn read(kind: &Kind, version: &str, value: &mut Value) -> Result<Vec<
     *value = typed;
     restore(value, owners);
     Ok(unknown)
+}
+
+/// Times with microseconds are read only as they are written: with six digits.
+fn check_times(value: &Value) -> Result<(), String> {
+    let times = [
+        ["spec", "renewTime"].as_slice(),
+        &["spec", "acquireTime"],
+        &["eventTime"],
+    ];
+    for time in times
+        .into_iter()
+        .map(|path| j::text(value, path))
+        .filter(|t| !t.is_empty())
+    {
+        let fraction = time.split_once('.').map_or("", |(_, f)| f);
+        let digits = fraction.chars().take_while(char::is_ascii_digit).count();
+        if digits != 6 {
+            return Err(format!(
+                "parsing time {time:?}: six digits of a second are needed"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn restore(value: &mut Value, owners: Option<Value>) {

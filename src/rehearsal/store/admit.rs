@@ -121,7 +121,12 @@ impl State {
         }
         let target = self.named(target, &value)?;
         own_type(&mut value, &target);
-        for field in OWNED_METADATA {
+        let kept = if kind.counts_generations() {
+            ""
+        } else {
+            "generation"
+        };
+        for field in OWNED_METADATA.into_iter().filter(|f| *f != kept) {
             j::remove(&mut value, &["metadata", field]);
         }
         if kind.has_status() && kind.kind != "Node" {
