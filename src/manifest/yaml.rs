@@ -26,6 +26,9 @@ const MAX_DEPTH: usize = 64;
 /// The most nodes that the aliases of one document may expand to.
 const MAX_ALIAS_NODES: usize = 10_000;
 
+/// What a pointer to Git LFS begins with.
+const LFS: &[u8] = b"version https://git-lfs";
+
 /// An object and where it is written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
@@ -98,6 +101,14 @@ pub fn documents(bytes: &[u8], file: &str) -> Documents {
     };
     let text = match text_of(bytes, file) {
         Ok(text) => text,
+        Err(error) if !looks_like_object(&String::from_utf8_lossy(bytes)) && !bytes.starts_with(LFS) => {
+            found.skipped.push(Skipped {
+                file: error.file,
+                line: 1,
+                why: error.message,
+            });
+            return found;
+        }
         Err(error) => {
             found.errors.push(*error);
             return found;
@@ -117,6 +128,9 @@ pub fn documents(bytes: &[u8], file: &str) -> Documents {
         match value_of(chunk) {
             Ok(value) => sort_in(value, chunk, &name, &mut found),
             Err(_) if is_template(chunk.text) => found.skip(file, chunk, "a template, not plain YAML"),
+            Err(error) if !is_limit(&error) && !looks_like_object(chunk.text) => {
+                found.skip(file, chunk, "not a Kubernetes object, nor YAML that can be read");
+            }
             Err(error) => found.errors.push(explain(&error, chunk, text, file)),
         }
     }
@@ -154,7 +168,7 @@ fn text_of<'a>(bytes: &'a [u8], file: &str) -> Result<&'a str, Box<Problem>> {
         );
         return fail(&message, "split the file, or move it out of --path");
     }
-    if bytes.starts_with(b"version https://git-lfs") {
+    if bytes.starts_with(LFS) {
         return fail(
             "the file is a pointer to Git LFS, not a manifest",
             "commit manifests as plain files",
@@ -264,6 +278,17 @@ fn content_line(chunk: &Chunk<'_>) -> u32 {
     chunk.line + u32::try_from(skip).unwrap_or_default()
 }
 
+/// Tells whether somebody meant an object here: other files in the repository are nobody's error.
+fn looks_like_object(text: &str) -> bool {
+    text.contains("apiVersion") || text.contains("kind")
+}
+
+/// Tells whether a limit was the reason, not the text itself.
+fn is_limit(error: &serde_saphyr::Error) -> bool {
+    let raw = error.to_string();
+    raw.contains("budget breached") || raw.contains("alias") && raw.contains("limit")
+}
+
 fn is_template(text: &str) -> bool {
     text.contains("{{") && text.contains("}}")
 }
@@ -274,7 +299,7 @@ fn explain(error: &serde_saphyr::Error, chunk: &Chunk<'_>, text: &str, file: &st
     let column = at.map_or(1, |at| u32::try_from(at.column().max(1)).unwrap_or(1));
     let raw = error.to_string();
     let raw = raw.split(" at line ").next().unwrap_or(&raw);
-    let (message, hint) = in_our_words(raw);
+    let (message, hint) = in_our_words(raw, error);
     let secret = chunk.text.contains("Secret");
     let snippet = if secret {
         String::new()
@@ -291,7 +316,7 @@ fn explain(error: &serde_saphyr::Error, chunk: &Chunk<'_>, text: &str, file: &st
     }
 }
 
-fn in_our_words(raw: &str) -> (String, &'static str) {
+fn in_our_words(raw: &str, error: &serde_saphyr::Error) -> (String, &'static str) {
     if let Some(rest) = raw.strip_prefix("duplicate mapping key: ") {
         let key = rest.split(", set ").next().unwrap_or(rest);
         return (format!("the key `{key}` occurs twice"), "remove one of the two");
@@ -302,7 +327,7 @@ fn in_our_words(raw: &str) -> (String, &'static str) {
             "flatten it",
         );
     }
-    if raw.contains("budget breached") || raw.contains("alias") && raw.contains("limit") {
+    if is_limit(error) {
         return (
             "the document expands to more than the limits allow".to_owned(),
             "write out what the aliases stand for, or split the document",
@@ -427,6 +452,10 @@ mod tests {
                 "a template, not plain YAML",
             ),
             ("apiVersion: v1\nkind: X\n", "an object without metadata.name"),
+            (
+                "{ // tsconfig\n}\n",
+                "not a Kubernetes object, nor YAML that can be read",
+            ),
         ] {
             let found = read(text);
             assert_eq!((found.objects.len(), found.errors.len()), (0, 0), "{text}");
@@ -485,7 +514,7 @@ mod tests {
                 .contains("documents")
         );
         assert!(
-            error(&format!("a: {}", "x".repeat(MAX_FILE_BYTES)))
+            error(&format!("kind: {}", "x".repeat(MAX_FILE_BYTES)))
                 .message
                 .contains("bytes")
         );
@@ -495,7 +524,7 @@ mod tests {
                 .contains("LFS")
         );
         assert!(
-            documents(&[0xff, 0xfe, 0x41], "f").errors[0]
+            documents(b"kind: \xff\xfe", "f").errors[0]
                 .message
                 .contains("UTF-8")
         );
