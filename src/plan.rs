@@ -1,1 +1,23 @@
-//! Room `plan`: see DESIGN.
+//! Which canaries a revision touches and why, which commit a live change belongs to, and what `--apply` may
+//! write. Works on git alone: what it says of a rollout is what would happen if the cluster held the older
+//! revision. The cluster, not git, starts a rollout.
+
+mod apply;
+mod attribute;
+mod blame;
+mod compare;
+mod human;
+mod make;
+mod manifests;
+mod types;
+
+#[cfg(test)]
+mod testing;
+
+pub use apply::{ApplySet, Planned, Refusal, apply_set};
+pub use attribute::{RenderedRevision, attribute, history};
+pub use compare::{revision_parts, target_of};
+pub use human::render_human;
+pub use make::plan;
+pub use manifests::{Manifests, NotRendered, Placed, Settings, manifests};
+pub use types::{Change, Effect, Plan, Reason, Touched};

@@ -291,13 +291,13 @@ mod tests {
         found.into_iter().map(|difference| difference.text).collect()
     }
 
-    fn pod(container: Value) -> Value {
+    fn pod(container: &Value) -> Value {
         json!({"spec": {"template": {"spec": {"containers": [container]}}}})
     }
 
     #[test]
     fn images_are_shown_by_their_tags() {
-        let image = |image: &str| pod(json!({"name": "podinfo", "image": image}));
+        let image = |image: &str| pod(&json!({"name": "podinfo", "image": image}));
         for (old, new, said) in [
             (
                 "r.io/a/podinfo:6.0.0",
@@ -324,11 +324,11 @@ mod tests {
     #[test]
     fn variables_limits_and_others_read_well() {
         let old = pod(
-            json!({"name": "p", "image": "p:1", "resources": {"limits": {"cpu": "100m"}},
+            &json!({"name": "p", "image": "p:1", "resources": {"limits": {"cpu": "100m"}},
             "env": [{"name": "LOG_LEVEL", "value": "info"}, {"name": "OLD", "value": "1"}, {"name": "DB_PASSWORD", "value": "hunter2"}]}),
         );
         let new = pod(
-            json!({"name": "p", "image": "p:2", "resources": {"limits": {"cpu": "200m"}}, "args": ["-v"],
+            &json!({"name": "p", "image": "p:2", "resources": {"limits": {"cpu": "200m"}}, "args": ["-v"],
             "env": [{"name": "LOG_LEVEL", "value": "debug"}, {"name": "DB_PASSWORD", "value": "hunter3"},
                 {"name": "COLOR", "valueFrom": {"configMapKeyRef": {"name": "colors", "key": "ui"}}}]}),
         );

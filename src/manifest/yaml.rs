@@ -180,10 +180,6 @@ fn text_of<'a>(bytes: &'a [u8], file: &str) -> Result<&'a str, Box<Problem>> {
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
 }
 
-#[expect(
-    clippy::field_reassign_with_default,
-    reason = "the options are non-exhaustive"
-)]
 pub(super) fn options() -> Options {
     let mut options = Options::default();
     options.legacy_octal_numbers = true; // `defaultMode: 0400` is 256, as Kubernetes reads it
@@ -452,10 +448,7 @@ mod tests {
                 "a template, not plain YAML",
             ),
             ("apiVersion: v1\nkind: X\n", "an object without metadata.name"),
-            (
-                "{ // tsconfig\n}\n",
-                "not a Kubernetes object, nor YAML that can be read",
-            ),
+            ("a: [\n", "not a Kubernetes object, nor YAML that can be read"),
         ] {
             let found = read(text);
             assert_eq!((found.objects.len(), found.errors.len()), (0, 0), "{text}");
@@ -496,10 +489,10 @@ mod tests {
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for level in 1..12 {
             let before = format!("*a{}, ", level - 1).repeat(10);
-            bomb.push_str(&format!(
-                "a{level}: &a{level} [{}]\n",
-                before.trim_end_matches(", ")
-            ));
+            let _ = std::fmt::Write::write_fmt(
+                &mut bomb,
+                format_args!("a{level}: &a{level} [{}]\n", before.trim_end_matches(", ")),
+            );
         }
         assert!(
             error(&bomb).message.contains("expands to more"),
