@@ -8,11 +8,13 @@
 pub mod api;
 mod apply;
 pub mod controllers;
+pub mod prometheus;
 pub mod promql;
 mod schema;
 mod span;
 pub mod store;
 mod table;
+pub mod traffic_world;
 
 use std::convert::Infallible;
 
@@ -23,6 +25,7 @@ use crate::clock::Clock;
 pub use api::{Entry, Ledger};
 pub use span::Span;
 pub use store::Store;
+pub use traffic_world::{World, WorldSpec};
 
 /// An embedded cluster. Clones share it.
 #[derive(Clone, Debug)]

@@ -22,6 +22,7 @@ use serde::Deserialize;
 use tokio::{task::JoinHandle, time::Instant};
 
 use self::{garbage::Garbage, kubelet::Kubelet};
+pub(super) use self::{kubelet::environment, parts::glob, pods::is_ready};
 use super::{
     Cluster, Store,
     span::Span,
@@ -262,7 +263,9 @@ impl Engine {
                 self.enqueue(Controller::Kubelet, key.clone());
                 self.owner(object);
                 self.services_of(object);
-                previous.into_iter().for_each(|object| self.services_of(object));
+                if let Some(previous) = previous {
+                    self.services_of(previous);
+                }
             }
             ("", "Service") => self.enqueue(Controller::Endpoints, key.clone()),
             ("", "ConfigMap" | "Secret") if verb != Verb::Deleted => {

@@ -14,6 +14,7 @@ mod over_time;
 mod parser;
 mod series;
 
+pub(super) use self::lexer::duration;
 use self::{ast::Node, eval::Evaluator};
 pub use self::{
     ast::ValueType,

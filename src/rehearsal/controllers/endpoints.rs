@@ -114,7 +114,7 @@ fn write_endpoints(context: &Context, key: &ObjectKey, service: &Object, pods: &
         "subsets": subsets,
     });
     upsert(context, key, new, |value| {
-        j::set(value, &["subsets"], subsets.clone())
+        j::set(value, &["subsets"], subsets.clone());
     });
 }
 

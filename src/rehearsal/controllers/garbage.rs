@@ -91,7 +91,7 @@ impl Garbage {
             return;
         }
         if owners.iter().any(stays) {
-            self.drop_references(context, object, |owner| self.live.contains_key(uid(owner)));
+            drop_references(context, object, |owner| self.live.contains_key(uid(owner)));
             return;
         }
         let foreground = owners.iter().any(|owner| self.live.contains_key(uid(owner)))
@@ -112,21 +112,6 @@ impl Garbage {
         let _gone = context.store.delete(&object.key(), &options);
     }
 
-    /// Keeps only the owner references that satisfy a condition.
-    fn drop_references(&self, context: &Context, object: &Object, keep: impl Fn(&Value) -> bool) {
-        if owners(object).iter().all(&keep) {
-            return;
-        }
-        let kept: Vec<Value> = owners(object)
-            .iter()
-            .filter(|owner| keep(owner))
-            .cloned()
-            .collect();
-        let _result = context.store.modify(MANAGER, &object.key(), |value| {
-            j::set(value, &["metadata", "ownerReferences"], kept);
-        });
-    }
-
     /// Removes the collector's finalizers when what they wait for has happened.
     fn finalize(&self, context: &Context, object: &Object) {
         let known = self.dependents.get(object.uid()).into_iter().flatten();
@@ -139,7 +124,7 @@ impl Garbage {
         };
         if has_finalizer(object, ORPHAN) {
             for dependent in dependents() {
-                self.drop_references(context, &dependent, |owner| uid(owner) != object.uid());
+                drop_references(context, &dependent, |owner| uid(owner) != object.uid());
             }
             release(context, object, ORPHAN);
         }
@@ -152,6 +137,21 @@ impl Garbage {
             release(context, object, FOREGROUND);
         }
     }
+}
+
+/// Keeps only the owner references that satisfy a condition.
+fn drop_references(context: &Context, object: &Object, keep: impl Fn(&Value) -> bool) {
+    if owners(object).iter().all(&keep) {
+        return;
+    }
+    let kept: Vec<Value> = owners(object)
+        .iter()
+        .filter(|owner| keep(owner))
+        .cloned()
+        .collect();
+    let _result = context.store.modify(MANAGER, &object.key(), |value| {
+        j::set(value, &["metadata", "ownerReferences"], kept);
+    });
 }
 
 fn release(context: &Context, object: &Object, finalizer: &str) {

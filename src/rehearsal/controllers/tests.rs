@@ -241,7 +241,7 @@ async fn recreate_ends_all_pods_first() {
     lab.deploy(2, "web:1");
     lab.store
         .modify("test", &key(Resource::DEPLOYMENT, "web"), |d| {
-            d["spec"]["strategy"] = json!({"type": "Recreate"})
+            d["spec"]["strategy"] = json!({"type": "Recreate"});
         })
         .unwrap();
     pass(2.0).await;
@@ -387,7 +387,7 @@ async fn a_daemon_set_follows_its_node_selector() {
     let edit = |new: Value| {
         lab.store
             .modify("test", &set, |d| {
-                d["spec"]["template"]["spec"]["nodeSelector"] = new
+                d["spec"]["template"]["spec"]["nodeSelector"] = new;
             })
             .unwrap()
     };
@@ -442,7 +442,7 @@ async fn min_ready_seconds_delay_availability() {
     lab.deploy(1, "web:1");
     lab.store
         .modify("test", &key(Resource::DEPLOYMENT, "web"), |d| {
-            d["spec"]["minReadySeconds"] = json!(10)
+            d["spec"]["minReadySeconds"] = json!(10);
         })
         .unwrap();
     pass(5.0).await;

@@ -183,7 +183,7 @@ fn unescape(c: Option<char>) -> Option<char> {
 }
 
 /// Reads `1h30m` and the like; each unit at most once, largest first. Returns milliseconds.
-fn duration(text: &str) -> Option<i64> {
+pub(in crate::rehearsal) fn duration(text: &str) -> Option<i64> {
     const UNITS: [(&str, i64); 7] = [
         ("y", 31_536_000_000),
         ("w", 604_800_000),

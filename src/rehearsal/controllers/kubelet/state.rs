@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Condition, Context, Fault, ImageRule, Times, config::Missing, j, set_condition};
-use crate::rehearsal::span::Span;
 
 /// How the containers of a pod are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +48,7 @@ impl State {
             }
             _ if elapsed < created => (Self::Waiting("ContainerCreating", String::new()), until(created)),
             Some(Fault::CrashLoopBackOff) => {
-                let (restarts, next) = restarts(elapsed - created);
+                let (restarts, next) = restarts(elapsed.saturating_sub(created));
                 (Self::Crashed { restarts }, until(created + next))
             }
             Some(Fault::Unready) => (Self::Running { ready: false }, None),
@@ -132,14 +131,14 @@ impl State {
 
 /// Returns a rule's fault at an age of the cluster, and when that will change.
 fn fault(rule: &ImageRule, age: Duration) -> (Option<Fault>, Option<Duration>) {
-    let from = rule.from.unwrap_or(Span::default()).0;
+    let from = rule.from.unwrap_or_default().0;
     let until = rule.until.map_or(Duration::MAX, |span| span.0);
     if rule.fault.is_none() || age >= until {
         (None, None)
     } else if age < from {
-        (None, Some(from - age))
+        (None, Some(from.saturating_sub(age)))
     } else {
-        (rule.fault, rule.until.map(|_| until - age))
+        (rule.fault, rule.until.map(|_| until.saturating_sub(age)))
     }
 }
 
@@ -158,6 +157,7 @@ fn restarts(elapsed: Duration) -> (u32, Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rehearsal::span::Span;
 
     #[test]
     fn back_offs_double() {
