@@ -71,17 +71,33 @@ impl Gitea {
             Some(body) => Request::post_json(&self.url, body)?,
             None => Request::get(&self.url)?,
         };
+        self.lead(&mut request, &["statuses", commit.as_str()]);
+        self.sign(request)
+    }
+
+    /// Leads a request to a part of the repository; the path of the address stays in front.
+    fn lead(&self, request: &mut Request, part: &[&str]) {
         if let Ok(mut path) = request.url.path_segments_mut() {
-            path.pop_if_empty().extend(["api", "v1", "repos"]).extend([
-                self.owner.as_str(),
-                self.name.as_str(),
-                "statuses",
-                commit.as_str(),
-            ]);
+            path.pop_if_empty()
+                .extend(["api", "v1", "repos", &self.owner, &self.name])
+                .extend(part);
         }
+    }
+
+    fn sign(&self, request: Request) -> Result<Request, crate::http::Error> {
         request
             .header("accept", "application/json")?
             .authorization("token", &self.token.read()?)
+    }
+
+    /// Whether the forge answers, and says that it does not have a commit.
+    async fn lacks(&self, commit: &CommitId) -> bool {
+        let request = Request::get(&self.url).and_then(|mut request| {
+            self.lead(&mut request, &["git", "commits", commit.as_str()]);
+            self.sign(request)
+        });
+        let response = self.send(request).await;
+        response.is_ok_and(|response| response.status == 404)
     }
 
     async fn send(&self, request: Result<Request, crate::http::Error>) -> Result<Response, ForgeError> {
@@ -93,7 +109,7 @@ impl Gitea {
     fn refusal(&self, commit: &CommitId, response: &Response) -> ForgeError {
         let forge = Self::NAME.to_owned();
         let text = message(response);
-        // Gitea tells an unknown commit by 400, 404, 422 or 500, by version; what they share is the text.
+        // Versions differ in how they tell an unknown commit; where there is a text, it names the object.
         let lower = text.to_lowercase();
         let about_commit = lower.contains("object does not exist")
             || lower.contains("sha")
@@ -183,6 +199,13 @@ impl Forge for Gitea {
             let response = self.send(self.request(commit, Some(&body))).await?;
             if response.is_success() {
                 return Ok(());
+            }
+            // Gitea 1.26 answers an unknown commit as it answers a fault of its own: 500, without a text.
+            if response.status == 500 && self.lacks(commit).await {
+                return Err(ForgeError::UnknownCommit {
+                    forge: Self::NAME.to_owned(),
+                    commit: commit.to_string(),
+                });
             }
             Err(self.refusal(commit, &response))
         }
