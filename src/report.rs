@@ -8,7 +8,10 @@ mod event;
 mod forge;
 mod gitea;
 mod notes;
+mod outbox;
 pub mod outcome;
+mod record;
+mod settings;
 mod status;
 
 #[cfg(test)]
@@ -18,5 +21,8 @@ pub use event::event;
 pub use forge::{Forge, ForgeError};
 pub use gitea::Gitea;
 pub use notes::{Notes, REF as NOTES_REF};
+pub use outbox::Outbox;
 pub use outcome::outcome;
+pub use record::{CommitRecord, SourceRecord};
+pub use settings::{ForgeKind, Forges, Settings, Shown, read};
 pub use status::{CommitState, CommitStatus, Outcome, aggregate_context, context};

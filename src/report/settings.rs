@@ -1,0 +1,221 @@
+//! Which forges are used: from the flags of the command line to forges.
+
+use std::{path::PathBuf, str::FromStr, sync::Arc};
+
+use super::{CommitStatus, Forge, ForgeError, Gitea, Notes};
+use crate::{
+    clock::Clock,
+    http::{Client, SecretFile, excerpt},
+    repo::CommitId,
+};
+
+/// What `--status` may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ForgeKind {
+    /// Git notes on this machine.
+    Notes,
+    /// Gitea or Forgejo.
+    Gitea,
+    /// Nothing.
+    None,
+}
+
+impl FromStr for ForgeKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "notes" => Ok(Self::Notes),
+            "gitea" | "forgejo" => Ok(Self::Gitea),
+            "none" => Ok(Self::None),
+            "github" | "gitlab" | "bitbucket" | "azuredevops" => Err(format!(
+                "`{text}` is not implemented yet; use notes, gitea or none"
+            )),
+            other => Err(format!("`{}` is none of notes, gitea, none", excerpt(other, 40))),
+        }
+    }
+}
+
+/// Where commit statuses go.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `--status`, in the order given; empty means notes.
+    pub kinds: Vec<ForgeKind>,
+    /// `--status-url`.
+    pub url: Option<String>,
+    /// `--status-repo`, `OWNER/NAME`.
+    pub repository: Option<String>,
+    /// `--status-token-file`.
+    pub token_file: Option<PathBuf>,
+    /// The checkout, for notes.
+    pub checkout: Option<PathBuf>,
+    /// `--notes-repo`.
+    pub notes_repo: Option<PathBuf>,
+}
+
+/// The forges to use, and what is said about those that cannot be used but need not be.
+#[derive(Debug, Default)]
+pub struct Forges {
+    /// The forges.
+    pub forges: Vec<Arc<dyn Forge>>,
+    /// Why notes, which nobody asked for by name, are not written.
+    pub warnings: Vec<ForgeError>,
+}
+
+impl Settings {
+    /// Makes the forges. Notes are a default: where they cannot be written, and were not asked for by name,
+    /// that is a warning. Anything else that cannot work is an error. Blocks.
+    pub fn forges(&self, client: &Client, clock: Clock) -> Result<Forges, ForgeError> {
+        let mut made = Forges::default();
+        let implied = self.kinds.is_empty();
+        let mut kinds = if implied {
+            vec![ForgeKind::Notes]
+        } else {
+            self.kinds.clone()
+        };
+        kinds.sort_unstable();
+        kinds.dedup();
+        for kind in kinds {
+            match kind {
+                ForgeKind::None => {}
+                ForgeKind::Gitea => made.forges.push(Arc::new(self.gitea(client)?)),
+                ForgeKind::Notes => match self.notes(clock) {
+                    Ok(notes) => made.forges.push(Arc::new(notes)),
+                    Err(error) if implied => made.warnings.push(error),
+                    Err(error) => return Err(error),
+                },
+            }
+        }
+        Ok(made)
+    }
+
+    fn notes(&self, clock: Clock) -> Result<Notes, ForgeError> {
+        match (&self.checkout, &self.notes_repo) {
+            (Some(checkout), notes_repo) => Notes::choose(checkout, notes_repo.as_deref(), clock),
+            (None, Some(dir)) => Notes::in_bare(dir, clock),
+            (None, None) => Err(ForgeError::Config {
+                forge: Notes::NAME.to_owned(),
+                text: "there is no checkout to keep notes in".to_owned(),
+                hint: "give a directory with --notes-repo DIR".to_owned(),
+            }),
+        }
+    }
+
+    fn gitea(&self, client: &Client) -> Result<Gitea, ForgeError> {
+        let missing = |flag: &str| ForgeError::Config {
+            forge: Gitea::NAME.to_owned(),
+            text: format!("{flag} is missing"),
+            hint: format!(
+                "give --status-url URL --status-repo OWNER/NAME --status-token-file FILE ({flag} is not given)"
+            ),
+        };
+        let url = self.url.as_deref().ok_or_else(|| missing("--status-url"))?;
+        let repository = self
+            .repository
+            .as_deref()
+            .ok_or_else(|| missing("--status-repo"))?;
+        let token = self
+            .token_file
+            .clone()
+            .ok_or_else(|| missing("--status-token-file"))?;
+        let token = SecretFile::Path(token);
+        // Read once now: a wrong path shall end the start, not a rollout.
+        token
+            .read()
+            .map_err(|error| ForgeError::of_http(Gitea::NAME, &error))?;
+        Gitea::new(url, repository, token, client.clone())
+    }
+}
+
+/// What one forge shows of a commit.
+#[derive(Debug)]
+pub struct Shown {
+    /// Name of the forge.
+    pub forge: String,
+    /// The newest status of each context, by context.
+    pub statuses: Result<Vec<CommitStatus>, ForgeError>,
+}
+
+/// Reads what all forges show of a commit.
+pub async fn read(forges: &[Arc<dyn Forge>], commit: &CommitId) -> Vec<Shown> {
+    let reads = forges.iter().map(async |forge| Shown {
+        forge: forge.name().to_owned(),
+        statuses: forge.read(commit).await,
+    });
+    futures::future::join_all(reads).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{error::Classified, repo::testing::Repo, report::CommitState};
+
+    fn made(settings: &Settings) -> Result<Forges, ForgeError> {
+        let clock = Clock::starting_at("2026-11-22T03:00:00Z".parse().unwrap());
+        settings.forges(&Client::in_process(BTreeMap::new()), clock)
+    }
+
+    fn names(settings: &Settings) -> Vec<String> {
+        let made = made(settings).unwrap();
+        made.forges.iter().map(|forge| forge.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn kinds_are_parsed_and_others_named() {
+        assert_eq!("forgejo".parse(), Ok(ForgeKind::Gitea));
+        assert!(
+            "github"
+                .parse::<ForgeKind>()
+                .unwrap_err()
+                .contains("not implemented yet")
+        );
+        assert!("hub".parse::<ForgeKind>().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn notes_are_the_default_and_a_warning_where_they_cannot_be_written() {
+        let repo = Repo::new();
+        let commit = repo.commit(&[("a", "1")]);
+        let mut settings = Settings {
+            checkout: Some(repo.dir().to_owned()),
+            ..Settings::default()
+        };
+        let forges = made(&settings).unwrap().forges;
+        let said = CommitStatus::new("serin", CommitState::Success, "initialized");
+        forges[0].post(&commit, &said).await.unwrap();
+        let shown = read(&forges, &commit).await;
+        assert_eq!(shown[0].forge, "notes");
+        assert_eq!(*shown[0].statuses.as_ref().unwrap(), [said]);
+        settings.checkout = Some("/nonexistent".into());
+        let implied = made(&settings).unwrap();
+        assert!(implied.forges.is_empty());
+        assert!(implied.warnings[0].hint().unwrap().contains("--notes-repo"));
+        settings.kinds = vec![ForgeKind::Notes];
+        assert!(made(&settings).is_err());
+        settings.kinds = vec![ForgeKind::None];
+        assert_eq!(names(&settings), Vec::<String>::new());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn gitea_needs_its_three_flags_and_a_token_that_can_be_read() {
+        let keep = tempfile::tempdir().unwrap();
+        let token = keep.path().join("token");
+        let mut settings = Settings {
+            kinds: vec![ForgeKind::Gitea, ForgeKind::Gitea],
+            ..Settings::default()
+        };
+        for flag in ["--status-url", "--status-repo", "--status-token-file"] {
+            assert!(made(&settings).unwrap_err().to_string().contains(flag), "{flag}");
+            match flag {
+                "--status-url" => settings.url = Some("http://forge".to_owned()),
+                "--status-repo" => settings.repository = Some("team/app".to_owned()),
+                _ => settings.token_file = Some(token.clone()),
+            }
+        }
+        assert!(made(&settings).unwrap_err().to_string().contains("token"));
+        std::fs::write(&token, "x").unwrap();
+        assert_eq!(names(&settings), ["gitea"]);
+    }
+}
