@@ -1,6 +1,7 @@
 //! The custom resources (Canary, MetricTemplate, AlertProvider) in both API versions, validated into types
 //! that cannot be wrong. Flags are an argument ([`Defaults`]), so that `plan` and `lint` work offline.
 
+pub mod crd;
 mod defaults;
 pub mod duration;
 pub mod generated;

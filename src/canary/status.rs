@@ -30,6 +30,22 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every phase, in the order of a rollout.
+    pub const ALL: [Self; 12] = [
+        Self::New,
+        Self::Initializing,
+        Self::Initialized,
+        Self::Waiting,
+        Self::Progressing,
+        Self::WaitingPromotion,
+        Self::Promoting,
+        Self::Finalising,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Terminating,
+        Self::Terminated,
+    ];
+
     /// Returns the name, as in `status.phase`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -218,6 +234,29 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Every verdict.
+    pub const ALL: [Self; 6] = [
+        Self::Passed,
+        Self::Failed,
+        Self::NoData,
+        Self::NotANumber,
+        Self::TimedOut,
+        Self::Unavailable,
+    ];
+
+    /// Returns the name, as in the status.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Passed => "Passed",
+            Self::Failed => "Failed",
+            Self::NoData => "NoData",
+            Self::NotANumber => "NotANumber",
+            Self::TimedOut => "TimedOut",
+            Self::Unavailable => "Unavailable",
+        }
+    }
+
     /// Whether this counts as a failed check. An error does not: it holds the run until the deadline.
     #[must_use]
     pub fn is_failure(self) -> bool {
@@ -291,7 +330,7 @@ impl Status {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
@@ -300,7 +339,7 @@ mod tests {
         Timestamp::from_microsecond(seconds * 1_000_000 + 25).unwrap()
     }
 
-    fn full() -> Status {
+    pub(in crate::canary) fn full() -> Status {
         Status {
             phase: Phase::WaitingPromotion,
             failed_checks: 2,
