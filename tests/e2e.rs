@@ -4,3 +4,11 @@ mod common;
 
 #[path = "e2e/components.rs"]
 mod components;
+#[path = "e2e/crd.rs"]
+mod crd;
+#[path = "e2e/manifests.rs"]
+mod manifests;
+#[path = "e2e/scene.rs"]
+mod scene;
+#[path = "e2e/sidecar.rs"]
+mod sidecar;

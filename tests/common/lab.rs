@@ -151,6 +151,11 @@ impl Lab {
         Ok(audit::ledger(&self.audit()?, user))
     }
 
+    /// Returns what a process has written so far.
+    pub(crate) fn log(&self, name: &str) -> String {
+        self.sandbox.log(name)
+    }
+
     /// Gives access to the folder and the processes, to add one (the sidecar) or to kill one.
     pub(crate) fn sandbox(&mut self) -> &mut Sandbox {
         &mut self.sandbox

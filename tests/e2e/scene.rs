@@ -1,0 +1,388 @@
+//! The whole way on the real components: a repository on Gitea, one clone that pushes and one that a pull
+//! keeps current, a control plane, metrics that the test decides, and the sidecar with the rights of
+//! `deploy/serin.yaml` and no others.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use kube::Client;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::manifests::{INGRESS, Plan, Router, files};
+use crate::common::lab::assets::Assets;
+use crate::common::lab::gitea::{CommitStatus, Gitea};
+use crate::common::lab::process::{Sandbox, hermetic};
+use crate::common::lab::{ADMIN, Lab, SERIN};
+use crate::common::prometheus::{Answer, Prometheus, metric_names};
+
+/// How long anything may take on a busy machine. Nothing here measures time.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+/// Where the sidecar's Lease and state are, as in `deploy/serin.yaml`.
+const STATE_NAMESPACE: &str = "flux-system";
+const REPOSITORY: &str = "fleet";
+const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/serin.yaml");
+
+/// A running scene; everything ends with it.
+pub(crate) struct Scene {
+    pub(crate) lab: Lab,
+    pub(crate) gitea: Gitea,
+    pub(crate) prometheus: Prometheus,
+    pub(crate) plan: Plan,
+    admin: Client,
+    folder: tempfile::TempDir,
+    flags: Vec<String>,
+    starts: AtomicUsize,
+}
+
+impl Scene {
+    /// Sets everything up, up to an empty repository; the sidecar is not started.
+    pub(crate) async fn set(plan: Plan) -> anyhow::Result<Self> {
+        let mut lab = Lab::start().await?;
+        lab.create_namespace("test").await?;
+        lab.create_namespace(STATE_NAMESPACE).await?;
+        let scene = Self {
+            admin: lab.client(ADMIN).await?,
+            gitea: Gitea::start().await?,
+            prometheus: Prometheus::start(answers(100.0)).await?,
+            folder: tempfile::tempdir()?,
+            flags: Vec::new(),
+            starts: AtomicUsize::new(0),
+            plan,
+            lab,
+        };
+        let crds = output(hermetic(Path::new(serin()), scene.folder.path()).arg("crd"))?;
+        scene.apply(&crds)?;
+        scene.apply(&rights()?)?;
+        if plan.router == Router::Skipper {
+            scene.apply(INGRESS)?;
+        }
+        for crd in ["canaries", "metrictemplates", "alertproviders"] {
+            let path = format!("/apis/flagger.app/v1beta1/namespaces/test/{crd}");
+            scene
+                .eventually(&format!("{crd} are served"), async || {
+                    Ok(scene.get(&path).await?.is_some())
+                })
+                .await?;
+        }
+        scene.init_repository().await?;
+        Ok(scene)
+    }
+
+    /// Adds flags to the command line of the sidecar.
+    pub(crate) fn with_flags(mut self, flags: &[&str]) -> Self {
+        self.flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self
+    }
+
+    async fn init_repository(&self) -> anyhow::Result<()> {
+        let address = self.gitea.create_repo(REPOSITORY).await?;
+        let publisher = self.path("publisher");
+        std::fs::create_dir_all(&publisher)?;
+        self.git("publisher", &["init", "--quiet", "--initial-branch=main"])?;
+        self.git("publisher", &["remote", "add", "origin", &address])?;
+        Ok(())
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs git in one of the clones, `publisher` or `checkout`.
+    pub(crate) fn git(&self, clone: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        output(self.gitea.git(&self.path(clone)).args(arguments))
+    }
+
+    /// Commits the manifests with this image, pushes them, and gives the commit.
+    pub(crate) fn push(&self, image: &str) -> anyhow::Result<String> {
+        for (path, content) in files(self.plan, image) {
+            let path = self.path("publisher").join(path);
+            std::fs::create_dir_all(path.parent().context("a file needs a folder")?)?;
+            std::fs::write(path, content)?;
+        }
+        self.git("publisher", &["add", "--all"])?;
+        self.git(
+            "publisher",
+            &["commit", "--quiet", &format!("--message=Run {image}")],
+        )?;
+        self.git("publisher", &["push", "--quiet", "origin", "main"])?;
+        self.git("publisher", &["rev-parse", "HEAD"])
+    }
+
+    /// Brings the sidecar's checkout up to date, as a cron job would.
+    pub(crate) fn pull(&self) -> anyhow::Result<()> {
+        if self.path("checkout").exists() {
+            self.git("checkout", &["pull", "--quiet", "--ff-only"])?;
+        } else {
+            let address = format!("{}/{}/{REPOSITORY}.git", self.gitea.url(), Gitea::OWNER);
+            output(
+                self.gitea
+                    .git(self.folder.path())
+                    .args(["clone", "--quiet", &address, "checkout"]),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Starts the sidecar, or starts it again.
+    pub(crate) fn start_serin(&mut self) -> anyhow::Result<()> {
+        self.starts.fetch_add(1, Ordering::Relaxed);
+        let token = self.path("token");
+        std::fs::write(&token, self.gitea.token())?;
+        let mut command = hermetic(Path::new(serin()), self.folder.path());
+        command
+            .env("RUST_BACKTRACE", "1")
+            .args([
+                "run",
+                "--apply",
+                "--path=apps",
+                "--namespace=test",
+                "--drain=1s",
+                "--listen=127.0.0.1:0",
+            ])
+            .args([
+                "--no-cross-namespace-refs",
+                "--source-name=apps",
+                "--log-level=serin=debug",
+            ])
+            .arg(format!("--state-namespace={STATE_NAMESPACE}"))
+            .arg(flag("checkout", &self.path("checkout")))
+            .arg(flag("kubeconfig", &self.lab.kubeconfig_for(SERIN)))
+            .arg(format!("--metrics-server={}", self.prometheus.url()))
+            .args(self.forge_flags())
+            .args(&self.flags);
+        self.lab.sandbox().spawn("serin", &mut command)
+    }
+
+    fn forge_flags(&self) -> Vec<String> {
+        vec![
+            "--status=gitea".to_owned(),
+            "--status=notes".to_owned(),
+            format!("--status-url={}", self.gitea.url()),
+            format!("--status-repo={}/{REPOSITORY}", Gitea::OWNER),
+            flag("status-token-file", &self.path("token")),
+        ]
+    }
+
+    /// Kills the sidecar as `kill -9` does, and starts it again.
+    pub(crate) fn crash_serin(&mut self) -> anyhow::Result<()> {
+        self.lab.sandbox().kill("serin")?;
+        self.start_serin()
+    }
+
+    /// Access to the sidecar's process.
+    pub(crate) fn sandbox(&mut self) -> &mut Sandbox {
+        self.lab.sandbox()
+    }
+
+    /// Runs `serin status` on a commit: the exit code, and what it prints.
+    pub(crate) fn serin_status(&self, commit: &str) -> anyhow::Result<(Option<i32>, String)> {
+        let mut command = hermetic(Path::new(serin()), self.folder.path());
+        command
+            .arg("status")
+            .arg(flag("checkout", &self.path("checkout")))
+            .args(self.forge_flags())
+            .arg(commit);
+        let done = command.output()?;
+        let text = [done.stdout, done.stderr]
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .concat();
+        Ok((done.status.code(), text))
+    }
+
+    /// Runs kubectl as the administrator.
+    pub(crate) fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = hermetic(&Assets::locate()?.binary("kubectl")?, self.folder.path());
+        output(
+            command
+                .arg(flag("kubeconfig", &self.lab.kubeconfig_for(ADMIN)))
+                .args(arguments),
+        )
+    }
+
+    /// Applies manifests as the administrator.
+    pub(crate) fn apply(&self, manifests: &str) -> anyhow::Result<()> {
+        let file = self.path("apply.yaml");
+        std::fs::write(&file, manifests)?;
+        self.kubectl(&[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            &flag("filename", &file),
+        ])
+        .map(drop)
+    }
+
+    /// Reads an object by its path, as the administrator; none if there is none.
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Option<Value>> {
+        let request = http::Request::get(path).body(Vec::new())?;
+        match self.admin.request::<Value>(request).await {
+            Ok(value) => Ok(Some(value)),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {path}")),
+        }
+    }
+
+    /// Reads a Deployment of namespace test.
+    pub(crate) async fn deployment(&self, name: &str) -> anyhow::Result<Option<Value>> {
+        self.get(&format!("/apis/apps/v1/namespaces/test/deployments/{name}"))
+            .await
+    }
+
+    /// Reads the status of the Canary; null while there is none.
+    pub(crate) async fn status(&self) -> anyhow::Result<Value> {
+        let canary = self
+            .get("/apis/flagger.app/v1beta1/namespaces/test/canaries/podinfo")
+            .await?;
+        Ok(canary
+            .and_then(|canary| canary.get("status").cloned())
+            .unwrap_or_default())
+    }
+
+    /// Reads what Gitea says of a commit now: the newest status of each context.
+    pub(crate) async fn said(&self, commit: &str, context: &str) -> anyhow::Result<Option<CommitStatus>> {
+        let statuses = self.gitea.statuses(REPOSITORY, commit).await?;
+        Ok(statuses.into_iter().find(|status| status.context == context))
+    }
+
+    /// Reads everything that was ever said of a commit, newest first.
+    pub(crate) async fn history(&self, commit: &str) -> anyhow::Result<Vec<CommitStatus>> {
+        self.gitea.statuses(REPOSITORY, commit).await
+    }
+
+    /// Waits until the Canary is in this phase, for a run of its own if `commit` is given.
+    pub(crate) async fn await_phase(&self, phase: &str, commit: Option<&str>) -> anyhow::Result<Value> {
+        let arrived = async || {
+            let status = self.status().await?;
+            let for_commit = commit.is_none_or(|commit| status["commit"] == commit);
+            Ok(status["phase"] == phase && for_commit)
+        };
+        self.eventually(&format!("phase {phase}"), arrived).await?;
+        self.status().await
+    }
+
+    /// Waits until Gitea says this of a commit, and gives the description.
+    pub(crate) async fn await_said(
+        &self,
+        commit: &str,
+        context: &str,
+        state: &str,
+    ) -> anyhow::Result<String> {
+        let said = async || {
+            Ok(self
+                .said(commit, context)
+                .await?
+                .is_some_and(|said| said.state == state))
+        };
+        self.eventually(&format!("{state} in {context} of {commit}"), said)
+            .await?;
+        let said = self.said(commit, context).await?.context("a status is gone")?;
+        Ok(said.description)
+    }
+
+    /// Polls until the probe says yes. A failure shows how far the sidecar came.
+    pub(crate) async fn eventually(
+        &self,
+        what: &str,
+        mut probe: impl AsyncFnMut() -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let last = match probe().await {
+                Ok(true) => return Ok(()),
+                Ok(false) => String::new(),
+                Err(error) => format!(" (last error: {error:#})"),
+            };
+            if Instant::now() >= deadline {
+                bail!(
+                    "not within {} s: {what}{last}\n{}",
+                    PATIENCE.as_secs(),
+                    self.report().await
+                );
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Shows what is, for a failed test.
+    pub(crate) async fn report(&self) -> String {
+        let status = self.status().await.unwrap_or_default();
+        let log = self.lab.log("serin");
+        let lines: Vec<_> = log.lines().collect();
+        let tail = lines
+            .get(lines.len().saturating_sub(60)..)
+            .unwrap_or_default()
+            .join("\n");
+        format!(
+            "status of the canary: {status:#}\nserin was started {} times; its log ends:\n{tail}",
+            self.starts.load(Ordering::Relaxed)
+        )
+    }
+}
+
+/// Answers both built-in metrics of both routers: this share of good requests, and a short duration.
+pub(crate) fn answers(success_rate: f64) -> impl Fn(&str) -> Answer + Send + Sync + 'static {
+    move |query| {
+        let names = metric_names(query);
+        let counted = [
+            "skipper_response_duration_seconds_bucket",
+            "http_request_duration_seconds_count",
+        ];
+        let timed = [
+            "skipper_serve_route_duration_seconds_sum",
+            "http_request_duration_seconds_bucket",
+        ];
+        match () {
+            () if counted.iter().any(|name| names.contains(name)) => Answer::Value(success_rate),
+            () if timed.iter().any(|name| names.contains(name)) => Answer::Value(20.0),
+            () => Answer::Error(400, format!("the test knows no metric of `{query}`")),
+        }
+    }
+}
+
+/// Returns the roles and bindings of `deploy/serin.yaml`, for the user that the sidecar is here.
+fn rights() -> anyhow::Result<String> {
+    let mut documents = Vec::new();
+    let deploy = std::fs::read_to_string(DEPLOY).with_context(|| format!("{DEPLOY} cannot be read"))?;
+    for text in deploy.split("\n---\n") {
+        let mut object: Value = serde_saphyr::from_str(text).context("deploy/serin.yaml is not YAML")?;
+        if !object["apiVersion"]
+            .as_str()
+            .is_some_and(|version| version.starts_with("rbac."))
+        {
+            continue;
+        }
+        if let Some(subjects) = object.get_mut("subjects") {
+            *subjects =
+                serde_json::json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": SERIN}]);
+        }
+        documents.push(object.to_string());
+    }
+    ensure!(
+        documents.len() >= 4,
+        "deploy/serin.yaml has only {} objects of RBAC",
+        documents.len()
+    );
+    Ok(documents.join("\n---\n"))
+}
+
+fn serin() -> &'static str {
+    env!("CARGO_BIN_EXE_serin")
+}
+
+fn flag(name: &str, path: &Path) -> String {
+    format!("--{name}={}", path.display())
+}
+
+/// Runs a command and gives what it prints; fails with what it complains of.
+pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
+    let done = command
+        .output()
+        .with_context(|| format!("{command:?} cannot be run"))?;
+    let complaint = String::from_utf8_lossy(&done.stderr);
+    ensure!(done.status.success(), "{command:?} failed: {}", complaint.trim());
+    Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
+}
