@@ -46,7 +46,7 @@ async fn under_a_crd_that_drops_its_fields_serin_says_so_and_touches_nothing() -
     }
     scene.apply(&crd.to_string())?;
 
-    scene.push("podinfo:6.0.0")?;
+    scene.push("6.0.0")?;
     scene.pull()?;
     scene.start_serin()?;
     let stalled = async || {

@@ -56,12 +56,12 @@ async fn a_change_that_no_commit_brings_starts_a_canary_too() -> anyhow::Result<
         "set",
         "image",
         "deployment/podinfo",
-        "podinfo=podinfo:6.0.9",
+        "podinfo=ghcr.io/stefanprodan/podinfo:6.0.9",
         "--namespace=test",
     ])?;
     scene
         .eventually("a run of the new image", async || {
-            Ok(image(&scene, "podinfo-primary").await? == "podinfo:6.0.9")
+            Ok(image(&scene, "podinfo-primary").await? == "6.0.9")
         })
         .await?;
     let status = scene.await_phase("Succeeded", None).await?;
@@ -71,7 +71,7 @@ async fn a_change_that_no_commit_brings_starts_a_canary_too() -> anyhow::Result<
         status["commit"]
     );
     ensure!(
-        image(&scene, "podinfo").await? == "podinfo:6.0.9",
+        image(&scene, "podinfo").await? == "6.0.9",
         "--apply took the change back"
     );
     ensure!(
@@ -95,11 +95,11 @@ async fn good_and_bad(mut scene: Scene) -> anyhow::Result<()> {
 
 /// The first commit: nothing runs, primary and services are made, and it is green.
 async fn baseline(scene: &mut Scene) -> anyhow::Result<String> {
-    let commit = scene.push("podinfo:6.0.0")?;
+    let commit = scene.push("6.0.0")?;
     scene.pull()?;
     scene.start_serin()?;
     scene.await_phase("Initialized", None).await?;
-    resting(scene, "podinfo:6.0.0").await?;
+    resting(scene, "6.0.0").await?;
     for name in ["podinfo", "podinfo-primary", "podinfo-canary"] {
         let service = scene
             .get(&format!("/api/v1/namespaces/test/services/{name}"))
@@ -122,13 +122,13 @@ async fn baseline(scene: &mut Scene) -> anyhow::Result<String> {
 }
 
 async fn promote_through_a_crash(scene: &mut Scene) -> anyhow::Result<()> {
-    let commit = scene.push("podinfo:6.0.1")?;
+    let commit = scene.push("6.0.1")?;
     scene.pull()?;
     scene.await_said(&commit, CANARY, "pending").await?;
     advance(scene, &commit).await?;
     scene.crash_serin()?;
     scene.await_phase("Succeeded", Some(&commit)).await?;
-    resting(scene, "podinfo:6.0.1").await?;
+    resting(scene, "6.0.1").await?;
     scene.await_said(&commit, CANARY, "success").await?;
     scene.await_said(&commit, AGGREGATE, "success").await?;
     let history = scene.history(&commit).await?;
@@ -152,7 +152,7 @@ async fn promote_through_a_crash(scene: &mut Scene) -> anyhow::Result<()> {
 
 async fn roll_back_through_a_crash(scene: &mut Scene) -> anyhow::Result<()> {
     scene.prometheus.answer(answers(50.0));
-    let commit = scene.push("podinfo:6.0.2")?;
+    let commit = scene.push("6.0.2")?;
     scene.pull()?;
     scene.await_said(&commit, CANARY, "pending").await?;
     advance(scene, &commit).await?;
@@ -163,9 +163,9 @@ async fn roll_back_through_a_crash(scene: &mut Scene) -> anyhow::Result<()> {
         "failedChecks is {}",
         status["failedChecks"]
     );
-    resting(scene, "podinfo:6.0.1").await?;
+    resting(scene, "6.0.1").await?;
     ensure!(
-        image(scene, "podinfo").await? == "podinfo:6.0.2",
+        image(scene, "podinfo").await? == "6.0.2",
         "the target was changed"
     );
     let description = scene.await_said(&commit, CANARY, "failure").await?;
@@ -216,13 +216,21 @@ async fn resting(scene: &Scene, primary: &str) -> anyhow::Result<()> {
     let settled = async || {
         let ready = scene.deployment("podinfo-primary").await?.unwrap_or_default();
         let target = scene.deployment("podinfo").await?.unwrap_or_default();
-        Ok(ready["status"]["readyReplicas"] == 2 && target["spec"]["replicas"] == 0)
+        let pods = &ready["spec"]["replicas"];
+        Ok(*pods != 0 && ready["status"]["readyReplicas"] == *pods && target["spec"]["replicas"] == 0)
     };
     scene
         .eventually("a ready primary, and a target scaled to 0", settled)
         .await?;
     let runs = image(scene, "podinfo-primary").await?;
     ensure!(runs == primary, "the primary runs {runs}, not {primary}");
+    let config = scene
+        .get("/api/v1/namespaces/test/configmaps/podinfo-primary")
+        .await?;
+    ensure!(
+        config.is_some_and(|config| config["data"]["color"] == "#34577c"),
+        "the primary has no config of its own"
+    );
     let apex = scene
         .get("/api/v1/namespaces/test/services/podinfo")
         .await?
@@ -276,12 +284,18 @@ async fn route(scene: &Scene) -> anyhow::Result<Option<(u64, String)>> {
     Ok(Some((weight, annotation("zalando.org/skipper-predicate"))))
 }
 
+/// Reads the version of the image that a Deployment of namespace test runs.
 async fn image(scene: &Scene, deployment: &str) -> anyhow::Result<String> {
     let deployment = scene.deployment(deployment).await?.unwrap_or_default();
     let image = deployment
         .pointer("/spec/template/spec/containers/0/image")
         .and_then(Value::as_str);
-    Ok(image.unwrap_or_default().to_owned())
+    Ok(image
+        .unwrap_or_default()
+        .rsplit(':')
+        .next()
+        .unwrap_or_default()
+        .to_owned())
 }
 
 fn note(scene: &Scene, commit: &str) -> Option<String> {
