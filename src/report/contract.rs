@@ -392,3 +392,42 @@ async fn notes_of_a_linked_worktree_are_the_repositorys() {
     notes.post(&commit, &said).await.unwrap();
     assert_eq!(git_notes(&repo, &commit), "success\tserin\tpromoted\n");
 }
+
+/// Lists what below a directory does not belong to a user.
+fn foreign(dir: &Path, uid: u32) -> Vec<std::path::PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        let metadata = entry.metadata().unwrap();
+        if metadata.uid() != uid {
+            found.push(entry.path());
+        }
+        if metadata.is_dir() {
+            found.extend(foreign(&entry.path(), uid));
+        }
+    }
+    found
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_checkout_of_another_user_everything_stays_that_users() {
+    const OWNER_ID: u32 = 65533;
+    let repo = Repo::new();
+    let commits = [repo.commit(&[("a", "1")]), repo.commit(&[("a", "2")])];
+    let given = std::process::Command::new("chown")
+        .args(["-R", &OWNER_ID.to_string()])
+        .arg(repo.dir())
+        .output()
+        .unwrap();
+    // Only root can give files away; others cannot make the situation that this is about.
+    if !given.status.success() {
+        return;
+    }
+    let notes = Notes::in_checkout(repo.dir(), clock()).unwrap();
+    for commit in &commits {
+        for state in [CommitState::Pending, CommitState::Success] {
+            notes.post(commit, &status("serin", state, "x")).await.unwrap();
+        }
+    }
+    assert_eq!(foreign(repo.dir(), OWNER_ID), Vec::<std::path::PathBuf>::new());
+}

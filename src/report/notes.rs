@@ -4,6 +4,7 @@
 //! Only objects and that one ref are written, the ref by compare-and-swap, so that other writers lose nothing.
 //! HEAD, index and work tree are never touched.
 
+mod owner;
 mod tree;
 
 use std::{
@@ -136,18 +137,22 @@ impl Notes {
             return Ok(());
         }
         let blob = repository.blob(after.as_bytes())?;
-        let root = tree::put(repository, root.as_ref(), commit.as_str(), blob)?;
+        let mut written = vec![blob];
+        let root = tree::put(repository, root.as_ref(), commit.as_str(), blob, &mut written)?;
         let seconds = self.clock.now().as_second();
         let who = Signature::new(IDENTITY.0, IDENTITY.1, &Time::new(seconds, 0))?;
         let message = format!("Notes added by serin for {commit}\n");
         let parents: Vec<_> = tip.iter().collect();
         let tree = repository.find_tree(root)?;
         let new = repository.commit(None, &who, &who, &message, &tree, &parents)?;
-        match &tip {
-            Some(tip) => repository.reference_matching(REF, new, true, tip.id(), "serin")?,
-            None => repository.reference(REF, new, false, "serin")?,
+        written.push(new);
+        let moved = match &tip {
+            Some(tip) => repository.reference_matching(REF, new, true, tip.id(), "serin"),
+            None => repository.reference(REF, new, false, "serin"),
         };
-        Ok(())
+        // Also after a lost race: the objects are there all the same.
+        owner::hand_over(repository, &written, REF);
+        moved.map(drop)
     }
 
     fn read_now(&self, commit: &CommitId) -> Result<Vec<CommitStatus>, ForgeError> {

@@ -32,12 +32,13 @@ pub(super) fn get(repository: &Repository, root: &Tree<'_>, id: &str) -> Result<
     Ok(None)
 }
 
-/// Returns the tree in which the note of an id is this blob.
+/// Returns the tree in which the note of an id is this blob; adds what it writes to `written`.
 pub(super) fn put(
     repository: &Repository,
     tree: Option<&Tree<'_>>,
     id: &str,
     blob: Oid,
+    written: &mut Vec<Oid>,
 ) -> Result<Oid, git2::Error> {
     let mut builder = repository.treebuilder(tree)?;
     match id.split_at_checked(2).filter(|_| splits(tree, id)) {
@@ -45,16 +46,19 @@ pub(super) fn put(
             let below = tree.and_then(|tree| tree.get_name(first).map(|entry| entry.id()));
             let below = below.map(|id| repository.find_tree(id)).transpose()?;
             let new = match &below {
-                Some(below) => put(repository, Some(below), rest, blob)?,
+                Some(below) => put(repository, Some(below), rest, blob, written)?,
                 None => leaf(repository, rest, blob)?,
             };
+            written.push(new);
             builder.insert(first, new, TREE)?;
         }
         None => {
             builder.insert(id, blob, BLOB)?;
         }
     }
-    builder.write()
+    let new = builder.write()?;
+    written.push(new);
+    Ok(new)
 }
 
 fn leaf(repository: &Repository, name: &str, blob: Oid) -> Result<Oid, git2::Error> {
