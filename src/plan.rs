@@ -15,7 +15,7 @@ mod types;
 mod testing;
 
 pub use apply::{ApplySet, Planned, Refusal, apply_set};
-pub use attribute::{RenderedRevision, attribute, history};
+pub use attribute::{RenderedRevision, attribute, explains, history};
 pub use compare::{revision_parts, target_of};
 pub use human::render_human;
 pub use make::plan;

@@ -30,7 +30,12 @@ pub fn left_over(previous: &Object, current: &Object, live: &Object, parts: &[&s
     parts
         .iter()
         .any(|part| match (previous.pointer(part), live.pointer(part)) {
-            (Some(previous), Some(live)) => stays(previous, current.pointer(part), live),
+            (Some(previous), Some(live)) => stays(
+                previous,
+                current.pointer(part),
+                live,
+                is_free(part.rsplit('/').next()),
+            ),
             _ => false,
         })
 }
@@ -69,13 +74,38 @@ fn list_holds(declared: &[Value], live: &[Value]) -> bool {
             .all(|(declared, live)| holds(declared, Some(live), false, false))
 }
 
-fn stays(previous: &Value, current: Option<&Value>, live: &Value) -> bool {
+/// Maps whose entries the API server never fills in.
+const FREE_MAPS: [&str; 7] = [
+    "annotations",
+    "binaryData",
+    "data",
+    "labels",
+    "limits",
+    "matchLabels",
+    "nodeSelector",
+];
+
+fn is_free(key: Option<&str>) -> bool {
+    key.is_some_and(|key| FREE_MAPS.contains(&key))
+}
+
+/// `free`: the map, or the map that the scalar is in, is never filled in. Elsewhere, a scalar that is still there
+/// may be a default and proves nothing.
+fn stays(previous: &Value, current: Option<&Value>, live: &Value, free: bool) -> bool {
     match (previous, current, live) {
-        (_, None, _) => !is_empty(previous) && holds(previous, Some(live), true, false),
+        (Value::Object(_) | Value::Array(_), None, _) => {
+            !is_empty(previous) && holds(previous, Some(live), true, false)
+        }
+        (_, None, _) => free && !is_empty(previous) && same_scalar(previous, live, true),
         (Value::Object(previous), Some(Value::Object(current)), Value::Object(live)) => {
             previous.iter().any(|(key, value)| {
+                let free = if value.is_object() {
+                    is_free(Some(key))
+                } else {
+                    free
+                };
                 live.get(key)
-                    .is_some_and(|live| stays(value, current.get(key), live))
+                    .is_some_and(|live| stays(value, current.get(key), live, free))
             })
         }
         (Value::Array(previous), Some(Value::Array(current)), Value::Array(live)) => {
@@ -89,7 +119,7 @@ fn stays(previous: &Value, current: Option<&Value>, live: &Value) -> bool {
             };
             previous.iter().any(|(name, item)| {
                 live.get(name)
-                    .is_some_and(|live| stays(item, current.get(name).copied(), live))
+                    .is_some_and(|live| stays(item, current.get(name).copied(), live, false))
             })
         }
         _ => false,
@@ -177,6 +207,41 @@ mod tests {
         assert!(left_over(&before, &after, &object(&["A", "B"]), &["/spec"]));
         assert!(!left_over(&before, &after, &object(&["A"]), &["/spec"]));
         assert!(!left_over(&after, &before, &object(&["A", "B"]), &["/spec"]));
+    }
+
+    #[test]
+    fn a_default_that_a_commit_no_longer_spells_out_is_not_left_over() {
+        let object = |container: Value, labels: Value| {
+            Object::from(json!({"spec": {"labels": labels, "containers": [container]}}))
+        };
+        let spelled =
+            json!({"name": "a", "imagePullPolicy": "Always", "livenessProbe": {"exec": {"command": ["x"]}}});
+        let short = json!({"name": "a", "livenessProbe": {"exec": {"command": ["x"]}}});
+        let none = json!({"name": "a"});
+        let live = object(spelled.clone(), json!({"x": "1"}));
+        let labelled = |container: &Value| object(container.clone(), json!({"x": "1"}));
+        assert!(!left_over(
+            &labelled(&spelled),
+            &labelled(&short),
+            &live,
+            &["/spec"]
+        ));
+        assert!(left_over(&labelled(&short), &labelled(&none), &live, &["/spec"]));
+        assert!(left_over(
+            &labelled(&none),
+            &object(none.clone(), json!({})),
+            &live,
+            &["/spec"]
+        ));
+        let data = |keys: Value| Object::from(json!({"kind": "ConfigMap", "data": keys}));
+        let both = data(json!({"a": "1", "b": "2"}));
+        assert!(left_over(&both, &data(json!({"a": "1"})), &both, &["/data"]));
+        assert!(!left_over(
+            &both,
+            &data(json!({"a": "1"})),
+            &data(json!({"a": "1"})),
+            &["/data"]
+        ));
     }
 
     /// Objects as they occur: maps, lists of named maps, lists of scalars.

@@ -29,15 +29,21 @@ pub fn attribute(live: &Object, history: &[RenderedRevision]) -> Option<CommitId
     let matches =
         |index: &usize| object(history, *index).is_some_and(|declared| declared_by(declared, live, parts));
     let clean = |index: &usize| {
-        let (Some(current), Some(previous)) = (object(history, *index), object(history, index + 1)) else {
-            return true;
-        };
-        !left_over(previous, current, live, parts)
+        object(history, *index).is_some_and(|current| explains(current, object(history, index + 1), live))
     };
     let all: Vec<usize> = (0..history.len()).filter(matches).collect();
     let found = all.iter().copied().find(clean).or_else(|| all.first().copied())?;
     let introduced = introduced(history, found, parts);
     history.get(introduced).map(|revision| revision.commit.clone())
+}
+
+/// Tells whether a live object is what a commit declares: it has every declared field, and nothing that the
+/// commit removed from what was declared before it.
+#[must_use]
+pub fn explains(declared: &Object, before: Option<&Object>, live: &Object) -> bool {
+    let parts = revision_parts(live.str_at("/kind"));
+    declared_by(declared, live, parts)
+        && before.is_none_or(|before| !left_over(before, declared, live, parts))
 }
 
 /// Walks back over commits that declare the same revision.
