@@ -41,11 +41,41 @@ pub(super) fn key(grouping: &Grouping, labels: &Labels) -> Labels {
 fn fold(op: AggregateOp, values: &[f64]) -> f64 {
     // `f64::min` and `max` pass over NaN, as PromQL does unless there is nothing else.
     match op {
-        AggregateOp::Sum => values.iter().sum(),
-        AggregateOp::Avg => values.iter().sum::<f64>() / count(values.len()),
+        AggregateOp::Sum => sum(values.iter().copied()),
+        AggregateOp::Avg => sum(values.iter().copied()) / count(values.len()),
         AggregateOp::Min => values.iter().copied().fold(f64::NAN, f64::min),
         AggregateOp::Max => values.iter().copied().fold(f64::NAN, f64::max),
         AggregateOp::Count => count(values.len()),
         AggregateOp::Group => 1.0,
+    }
+}
+
+/// Adds up with compensation (Neumaier's), as Prometheus does: small numbers beside large ones are not lost.
+pub(super) fn sum(values: impl Iterator<Item = f64>) -> f64 {
+    let (mut sum, mut lost) = (0.0_f64, 0.0_f64);
+    for value in values {
+        let next = sum + value;
+        if next.is_infinite() {
+            lost = 0.0;
+        } else if sum.abs() >= value.abs() {
+            lost += (sum - next) + value;
+        } else {
+            lost += (value - next) + sum;
+        }
+        sum = next;
+    }
+    sum + lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_numbers_survive_large_ones() {
+        let near = |values: &[f64], wanted: f64| assert!((sum(values.iter().copied()) - wanted).abs() < 1e-9);
+        near(&[1.0, 1e100, 1.0, -1e100], 2.0);
+        assert_eq!(sum([f64::INFINITY, 1.0].into_iter()).to_string(), "inf");
+        assert!(sum([f64::INFINITY, f64::NEG_INFINITY].into_iter()).is_nan());
     }
 }

@@ -235,7 +235,7 @@ impl Elementwise {
             Function::Exp => value.exp(),
             Function::Ln => value.ln(),
             Function::Sqrt => value.sqrt(),
-            Function::Round => (value / a + 0.5).floor() * a,
+            Function::Round => (value * a.recip() + 0.5).floor() / a.recip(),
             Function::Clamp => at_most(b, at_least(a, value)),
             Function::ClampMin => at_least(a, value),
             Function::ClampMax => at_most(a, value),
@@ -268,8 +268,9 @@ fn absent(of: &Expr, samples: &[Sample]) -> Vec<Sample> {
     }
     let mut labels = Labels::new();
     if let Expr::Instant(selector) = of {
+        let demands = |label: &str| selector.matchers.iter().filter(|m| m.label == label).count();
         for matcher in selector.matchers.iter().filter(|matcher| matcher.label != NAME) {
-            if let Test::Equal(value) = &matcher.test {
+            if let (Test::Equal(value), 1) = (&matcher.test, demands(&matcher.label)) {
                 labels.insert(matcher.label.clone(), value.clone());
             }
         }
@@ -286,16 +287,10 @@ fn quantiles(q: f64, samples: Vec<Sample>) -> Vec<Sample> {
         let Some(bound) = labels.remove("le").and_then(|le| le.parse().ok()) else {
             continue;
         };
-        labels.remove(NAME);
         histograms.entry(labels).or_default().push((bound, value));
     }
-    histograms
-        .into_iter()
-        .map(|(labels, buckets)| Sample {
-            labels,
-            value: quantile(q, buckets),
-        })
-        .collect()
+    let sample = |(labels, buckets)| Sample { labels, value: 0.0 }.unnamed(quantile(q, buckets));
+    histograms.into_iter().map(sample).collect()
 }
 
 /// Returns a quantile of a histogram, supposing that observations are spread evenly within a bucket.
@@ -307,6 +302,12 @@ fn quantile(q: f64, mut buckets: Vec<Bucket>) -> f64 {
         return if q < 0.0 { f64::NEG_INFINITY } else { f64::INFINITY };
     }
     buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // Two spellings of one bound (`1` and `1.0`) are one bucket.
+    buckets.dedup_by(|later, kept| {
+        let same = later.0.to_bits() == kept.0.to_bits();
+        kept.1 += if same { later.1 } else { 0.0 };
+        same
+    });
     let mut highest = f64::NEG_INFINITY;
     for bucket in &mut buckets {
         highest = highest.max(bucket.1);

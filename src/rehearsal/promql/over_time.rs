@@ -1,6 +1,7 @@
 //! Functions of the samples of one series in a window.
 
 use super::{
+    aggregate::sum,
     eval::{count, seconds},
     functions::Function,
     series::Point,
@@ -22,10 +23,10 @@ pub(super) fn over(function: Function, window: Window, points: &[Point]) -> Opti
         Function::Delta => extrapolated(window, points, false),
         Function::Irate => last_step(points, true),
         Function::Idelta => last_step(points, false),
-        Function::AvgOverTime => Some(values().sum::<f64>() / count(points.len())),
+        Function::AvgOverTime => Some(sum(values()) / count(points.len())),
         Function::MinOverTime => Some(values().fold(f64::NAN, f64::min)),
         Function::MaxOverTime => Some(values().fold(f64::NAN, f64::max)),
-        Function::SumOverTime => Some(values().sum()),
+        Function::SumOverTime => Some(sum(values())),
         Function::CountOverTime => Some(count(points.len())),
         _ => values().next_back(),
     }

@@ -270,7 +270,8 @@ impl Parser {
                 return self.aggregate(op, at);
             }
         }
-        if opens {
+        let aggregates = matches!(self.peek(), Token::Name(n) if n == "by" || n == "without");
+        if opens || aggregates {
             return match Function::named(name) {
                 Some(function) => {
                     let args = self.arguments()?;
