@@ -1,6 +1,6 @@
 //! Says what happened: events on the Canary, statuses on the commit.
 //!
-//! What is to be said is pure ([`event`], [`outcome`]). Saying it is level-triggered: the [`Outbox`] makes
+//! What is to be said is pure ([`event()`], [`outcome()`]). Saying it is level-triggered: the [`Outbox`] makes
 //! what each [`Forge`] shows equal to what is desired, across restarts. This room never decides what a
 //! rollout does, and never writes to Kubernetes: it hands [`Write`](crate::manifest::Write)s over.
 
