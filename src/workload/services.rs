@@ -137,20 +137,17 @@ pub(super) fn bring(live: Option<&Object>, wanted: Value, writes: &mut Vec<Write
     let wanted = Object::from(wanted);
     if let Some(live) = live {
         let at = |pointer: &str| (live.at(pointer), wanted.at(pointer));
-        let (live_ports, wanted_ports) = at("/spec/ports");
-        let empty = json!([]);
-        let surplus = exceeds(live_ports.unwrap_or(&empty), wanted_ports.unwrap_or(&empty));
+        // An ExternalName has no ports, and may keep some that mean nothing.
+        let surplus = match at("/spec/ports") {
+            (Some(live), Some(wanted)) if exceeds(live, wanted) => Some(wanted),
+            _ => None,
+        };
         let (selects, shall_select) = at("/spec/selector");
-        if !surplus && selects == shall_select && declared_by(&wanted, live, &[]) {
+        if surplus.is_none() && selects == shall_select && declared_by(&wanted, live, &[]) {
             return;
         }
-        if surplus {
-            let ports = wanted_ports.unwrap_or(&empty);
-            writes.push(super::patch(
-                live,
-                [json!({ "op": "add", "path": "/spec/ports", "value": ports })],
-            ));
-        }
+        let replace = |ports: &Value| json!({ "op": "add", "path": "/spec/ports", "value": ports });
+        writes.extend(surplus.map(|ports| super::patch(live, [replace(ports)])));
     }
     writes.push(Write::Apply {
         manager: Manager::Serin,
