@@ -105,7 +105,7 @@ impl Cluster {
     pub async fn get(&self, key: &ObjectKey) -> Result<Option<Object>, ClusterError> {
         let object = writer::get(&self.client, key).await?;
         if let Some(object) = &object {
-            self.remember(object.clone());
+            self.remember(object);
         }
         Ok(object)
     }
@@ -138,7 +138,7 @@ impl Cluster {
     }
 
     /// Takes over what a write or a read gave, unless something newer is known.
-    fn remember(&self, object: Object) {
+    fn remember(&self, object: &Object) {
         self.cache().apply(object);
     }
 

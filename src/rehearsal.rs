@@ -25,7 +25,7 @@ use crate::clock::Clock;
 pub use api::{Entry, Ledger};
 pub use span::Span;
 pub use store::Store;
-pub use traffic_world::{World, WorldSpec};
+pub use traffic_world::{Totals, World, WorldSpec};
 
 /// An embedded cluster. Clones share it.
 #[derive(Clone, Debug)]

@@ -1,6 +1,8 @@
 //! Properties of the machine, in a model of a cluster that crashes after any effect, reads stale facts, and
 //! whose users edit whatever they like.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::unused_self, reason = "tests")]
+
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};

@@ -59,12 +59,12 @@ impl Cache {
     }
 
     /// Takes an object over, unless a newer version is known. Gives whether it did.
-    pub(super) fn apply(&mut self, object: Object) -> bool {
+    pub(super) fn apply(&mut self, object: &Object) -> bool {
         let key = object.key();
         if self
             .objects
             .get(&key)
-            .is_some_and(|known| !is_newer(&object, known))
+            .is_some_and(|known| !is_newer(object, known))
         {
             return false;
         }
@@ -118,7 +118,7 @@ fn is_newer(object: &Object, known: &Object) -> bool {
 }
 
 /// Drops what nobody reads and what is most of an object's size.
-fn slim(object: Object) -> Object {
+fn slim(object: &Object) -> Object {
     let mut value: Value = object.value().clone();
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
@@ -139,9 +139,9 @@ mod tests {
     #[test]
     fn an_older_version_does_not_replace_a_newer_one() {
         let mut cache = Cache::default();
-        assert!(cache.apply(object("a", "10")));
-        assert!(!cache.apply(object("a", "9")));
-        assert!(cache.apply(object("a", "11")));
+        assert!(cache.apply(&object("a", "10")));
+        assert!(!cache.apply(&object("a", "9")));
+        assert!(cache.apply(&object("a", "11")));
         assert_eq!(
             cache.get(&object("a", "").key()).unwrap().resource_version(),
             "11"
@@ -151,8 +151,8 @@ mod tests {
     #[test]
     fn what_a_list_lacks_is_gone() {
         let mut cache = Cache::default();
-        cache.apply(object("a", "1"));
-        cache.apply(object("b", "2"));
+        cache.apply(&object("a", "1"));
+        cache.apply(&object("b", "2"));
         let scope = Scope {
             resource: Resource::SERVICE,
             namespace: Some("test".to_owned()),
@@ -169,7 +169,7 @@ mod tests {
         let key = object("a", "").key();
         assert!(cache.note(&key, "5"));
         assert!(cache.is_partial(&key));
-        cache.apply(object("a", "5"));
+        cache.apply(&object("a", "5"));
         assert!(!cache.is_partial(&key) && !cache.note(&key, "5"));
         assert!(cache.note(&key, "6"));
     }

@@ -87,7 +87,7 @@ impl Lease {
 
     async fn attempt(&mut self) -> Result<Try, ClusterError> {
         let Some(lease) = self.cluster.get(&self.key()).await? else {
-            let object = Object::from(self.intent(self.clock.now(), None, 0));
+            let object = Object::from(self.intent(&self.options.identity, self.clock.now(), None, 0));
             let made = self.cluster.write(Write::Create { object }).await?;
             return Ok(if made.is_some() { Try::Held } else { Try::Theirs });
         };
@@ -97,7 +97,8 @@ impl Lease {
         }
         let transitions = lease.i64_at("/spec/leaseTransitions").unwrap_or_default();
         let transitions = transitions + i64::from(holder != self.options.identity);
-        let object = self.intent(self.clock.now(), Some(lease.resource_version()), transitions);
+        let version = Some(lease.resource_version());
+        let object = self.intent(&self.options.identity, self.clock.now(), version, transitions);
         self.apply(object).await
     }
 
@@ -125,14 +126,14 @@ impl Lease {
         }
     }
 
-    fn intent(&self, now: Timestamp, version: Option<&str>, transitions: i64) -> Value {
+    fn intent(&self, holder: &str, now: Timestamp, version: Option<&str>, transitions: i64) -> Value {
         let mut metadata = json!({"name": Self::NAME, "namespace": self.options.namespace});
-        if let Some(version) = version {
-            metadata["resourceVersion"] = version.into();
+        if let (Some(version), Some(metadata)) = (version, metadata.as_object_mut()) {
+            metadata.insert("resourceVersion".to_owned(), version.into());
         }
         let now = format!("{now:.6}");
         json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": {
-            "holderIdentity": self.options.identity,
+            "holderIdentity": holder,
             "leaseDurationSeconds": self.options.duration.as_secs().max(1),
             "acquireTime": now, "renewTime": now, "leaseTransitions": transitions,
         }})
@@ -146,8 +147,7 @@ impl Lease {
             return;
         }
         let transitions = lease.i64_at("/spec/leaseTransitions").unwrap_or_default();
-        let mut object = self.intent(self.clock.now(), Some(lease.resource_version()), transitions);
-        object["spec"]["holderIdentity"] = "".into();
+        let object = self.intent("", self.clock.now(), Some(lease.resource_version()), transitions);
         if let Err(error) = self.apply(object).await {
             tracing::warn!(%error, "Cannot release the lease; another will take it when it expires.");
         }

@@ -53,7 +53,7 @@ async fn follow<K: serde::Serialize>(
     cluster: Cluster,
     scope: Scope,
     stream: impl futures::Stream<Item = Result<Event<K>, watcher::Error>>,
-    bring: fn(&Cluster, Object),
+    bring: fn(&Cluster, &Object),
 ) {
     let mut stream = pin!(stream);
     let mut listed = BTreeSet::new();
@@ -63,7 +63,7 @@ async fn follow<K: serde::Serialize>(
             Ok(Event::InitApply(object)) => {
                 if let Some(object) = read(&object, scope.resource) {
                     listed.insert(object.key());
-                    bring(&cluster, object);
+                    bring(&cluster, &object);
                 }
             }
             Ok(Event::InitDone) => {
@@ -74,7 +74,7 @@ async fn follow<K: serde::Serialize>(
             }
             Ok(Event::Apply(object)) => {
                 if let Some(object) = read(&object, scope.resource) {
-                    bring(&cluster, object);
+                    bring(&cluster, &object);
                 }
             }
             Ok(Event::Delete(object)) => {
@@ -93,15 +93,15 @@ fn loaded_key(scope: &Scope) -> ObjectKey {
     ObjectKey::new(scope.resource, scope.namespace.as_deref().unwrap_or_default(), "")
 }
 
-fn take(cluster: &Cluster, object: Object) {
+/// What a write of ours has brought into the cache already is news to everybody else.
+fn take(cluster: &Cluster, object: &Object) {
     let key = object.key();
-    if cluster.cache().apply(object) {
-        cluster.changed(key);
-    }
+    cluster.cache().apply(object);
+    cluster.changed(key);
 }
 
 /// Only the metadata came: fetches the body, once per version.
-fn note(cluster: &Cluster, object: Object) {
+fn note(cluster: &Cluster, object: &Object) {
     let key = object.key();
     if !cluster.cache().note(&key, object.resource_version()) {
         return;

@@ -30,12 +30,12 @@ impl Cluster {
         tracing::debug!(%key, verb, "Writing.");
         match self.client.request::<Value>(request).await {
             Ok(value) if verb == "delete" => {
-                tracing::trace!(%key, answer = %value["kind"], "Deleted.");
+                tracing::trace!(%key, answer = ?value.get("kind"), "Deleted.");
                 Ok(None)
             }
             Ok(value) => {
                 let object = Object::from(value);
-                self.remember(object.clone());
+                self.remember(&object);
                 Ok(Some(object))
             }
             Err(kube::Error::Api(status)) if verb == "create" && status.code == 409 => Ok(None),

@@ -5,8 +5,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    canary::{Announced, Canary},
-    manifest::{Object, Resource, Write},
+    canary::Announced,
+    manifest::{Object, ObjectKey, Resource, Write},
 };
 
 /// Who says it.
@@ -18,19 +18,19 @@ const NAME: usize = 253;
 
 /// Makes the write that sends an announcement. The name is made of its content: sending it twice is once.
 #[must_use]
-pub fn event(canary: &Canary, announced: &Announced) -> Write {
+pub fn event(canary: &ObjectKey, uid: &str, announced: &Announced) -> Write {
     let canary_kind = Resource::CANARY;
     let at = seconds(announced.at);
     let object = Object::from(json!({
         "apiVersion": Resource::EVENT.api_version(),
         "kind": Resource::EVENT.kind,
-        "metadata": { "namespace": canary.namespace, "name": name(canary, announced) },
+        "metadata": { "namespace": canary.namespace, "name": name(canary, uid, announced) },
         "involvedObject": {
             "apiVersion": canary_kind.api_version(),
             "kind": canary_kind.kind,
             "namespace": canary.namespace,
             "name": canary.name,
-            "uid": canary.uid
+            "uid": uid
         },
         "type": if announced.warning { "Warning" } else { "Normal" },
         "reason": announced.reason,
@@ -45,16 +45,10 @@ pub fn event(canary: &Canary, announced: &Announced) -> Write {
     Write::Create { object }
 }
 
-fn name(canary: &Canary, announced: &Announced) -> String {
+fn name(canary: &ObjectKey, uid: &str, announced: &Announced) -> String {
     let mut hasher = Sha256::new();
     let tick = announced.tick.to_string();
-    for part in [
-        &canary.uid,
-        &announced.run,
-        &tick,
-        &announced.reason,
-        &announced.text,
-    ] {
+    for part in [uid, &announced.run, &tick, &announced.reason, &announced.text] {
         hasher.update(part.len().to_be_bytes());
         hasher.update(part.as_bytes());
     }
@@ -75,10 +69,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::{
-        canary::{Defaults, reason},
-        manifest::ObjectKey,
-    };
+    use crate::canary::{Canary, Defaults, reason};
 
     fn canary(name: &str) -> Canary {
         let object = Object::from(json!({
@@ -106,7 +97,7 @@ mod tests {
     }
 
     fn made(canary: &Canary, announced: &Announced) -> Object {
-        match event(canary, announced) {
+        match event(&canary.key(), &canary.uid, announced) {
             Write::Create { object } => object,
             other => panic!("{other:?}"),
         }

@@ -45,14 +45,16 @@ impl Turn<'_> {
             return self.target_missing();
         };
         match &target.live {
-            Live::Blocked(why) => self.wait(WaitKind::ConfigMissing, None, why.clone()),
+            Live::Blocked(why) => {
+                self.wait(WaitKind::ConfigMissing, None, why.clone());
+            }
             Live::Revision(live) => {
                 self.ends(&[WaitKind::TargetMissing, WaitKind::ConfigMissing]);
                 let live = live.clone();
                 match self.control.phase {
                     Phase::New | Phase::Initializing => self.initialize(&live),
                     Phase::Initialized | Phase::Succeeded | Phase::Failed | Phase::Waiting => {
-                        self.rest(&live)
+                        self.rest(&live);
                     }
                     Phase::Progressing | Phase::WaitingPromotion => self.progress(&live),
                     Phase::Promoting => self.promote(&live),

@@ -1,0 +1,277 @@
+//! Which commit a run belongs to, and what is to be said of each commit. Pure over statuses: the reports are
+//! part of the status, so that they survive a restart.
+
+use crate::{
+    canary::{Canary, CommitReport, Phase, Status, reason},
+    manifest::{Object, Snapshot, declared_by},
+    plan::revision_parts,
+    report::{self, CommitState, Outcome},
+};
+
+/// How many commits a Canary keeps reports of.
+pub(super) const KEPT: usize = 5;
+
+/// A commit that touches a Canary's target, and is not yet explained by what is live.
+#[derive(Clone, Debug)]
+pub(super) struct Expected {
+    /// Full id of the commit.
+    pub(super) commit: String,
+    /// The target and its configs, as the commit has them, without what others own (replicas).
+    pub(super) rendered: Vec<Object>,
+}
+
+impl Expected {
+    /// Whether every field of a revision that the commit declares is live.
+    pub(super) fn is_live(&self, snapshot: &Snapshot) -> bool {
+        !self.rendered.is_empty()
+            && self.rendered.iter().all(|object| {
+                let key = object.key();
+                snapshot
+                    .get(&key)
+                    .is_some_and(|live| declared_by(object, live, revision_parts(&key.kind)))
+            })
+    }
+}
+
+/// Gives the new status its commit and its reports. `live` says whether the expected commit is what is live. A
+/// last word stands: what happens later is about other commits.
+pub(super) fn settle(
+    canary: &Canary,
+    before: &Status,
+    next: &mut Status,
+    expected: Option<&Expected>,
+    live: bool,
+) {
+    let counter = |status: &Status| status.run.as_ref().map_or(0, |run| run.counter);
+    let new_run = counter(before) != counter(next);
+    let reverted = is_revert(before, next);
+    let mut idle = false;
+    match expected.filter(|_| live) {
+        Some(expected) if next.commit.as_ref() != Some(&expected.commit) => {
+            leave(next, reverted, Some(&expected.commit));
+            next.commit = Some(expected.commit.clone());
+            idle = before.phase == next.phase && matches!(next.phase, Phase::Initialized | Phase::Succeeded);
+        }
+        None if new_run || reverted => {
+            leave(next, reverted, None);
+            next.commit = None;
+        }
+        _ => {}
+    }
+    if let Some(commit) = next.commit.clone()
+        && !is_decided(next, &commit)
+    {
+        let outcome = if idle {
+            report::outcome::no_workload_change()
+        } else {
+            report::outcome(canary, next)
+        };
+        say(next, &commit, &outcome);
+    }
+}
+
+/// Whether this status ends a run because the target went back to what is promoted.
+fn is_revert(before: &Status, next: &Status) -> bool {
+    let reverting = before.run.as_ref().and_then(|run| run.rolling_back.as_deref()) == Some("Reverted");
+    let told = next
+        .announced
+        .iter()
+        .any(|news| news.reason == reason::ALREADY_PROMOTED);
+    reverting && told && next.phase == Phase::Succeeded
+}
+
+/// The commit so far is no longer what is judged: if it was still pending, it gets its last word.
+fn leave(next: &mut Status, reverted: bool, by: Option<&str>) {
+    let Some(commit) = next.commit.clone() else { return };
+    if is_decided(next, &commit) {
+        return;
+    }
+    let outcome = match by {
+        _ if reverted => report::outcome::reverted(by),
+        Some(by) => report::outcome::superseded(by),
+        None => report::outcome::superseded("a change without a commit"),
+    };
+    say(next, &commit, &outcome);
+}
+
+fn is_decided(status: &Status, commit: &str) -> bool {
+    let mut reports = status.commits.iter();
+    reports.any(|report| report.commit == commit && report.state != CommitState::Pending.name())
+}
+
+/// Says something of a commit. What was delivered of an earlier word is forgotten.
+fn say(status: &mut Status, commit: &str, outcome: &Outcome) {
+    let (state, description) = (outcome.state.name(), outcome.description.as_str());
+    if let Some(report) = status.commits.iter_mut().find(|report| report.commit == commit) {
+        if report.state != state || report.description != description {
+            state.clone_into(&mut report.state);
+            description.clone_into(&mut report.description);
+            report.delivered.clear();
+        }
+        return;
+    }
+    status.commits.push(CommitReport {
+        commit: commit.to_owned(),
+        state: state.to_owned(),
+        description: description.to_owned(),
+        delivered: Vec::new(),
+    });
+    let surplus = status.commits.len().saturating_sub(KEPT);
+    status.commits.drain(..surplus);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::canary::{Announced, RunStatus};
+
+    fn canary() -> Canary {
+        let object = serde_json::json!({
+            "apiVersion": "flagger.app/v1beta1", "kind": "Canary",
+            "metadata": {"name": "podinfo", "namespace": "test"},
+            "spec": {"provider": "skipper", "ingressRef": {"name": "podinfo"},
+                "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "podinfo"},
+                "service": {"port": 80}, "analysis": {"stepWeight": 20, "maxWeight": 60}}
+        });
+        Canary::parse(&Object::from(object), &crate::canary::Defaults::default()).unwrap()
+    }
+
+    fn status(phase: Phase, counter: u64, commit: Option<&str>) -> Status {
+        Status {
+            phase,
+            commit: commit.map(str::to_owned),
+            run: Some(RunStatus {
+                counter,
+                ..RunStatus::default()
+            }),
+            ..Status::default()
+        }
+    }
+
+    fn expected(commit: &str) -> Expected {
+        Expected {
+            commit: commit.to_owned(),
+            rendered: Vec::new(),
+        }
+    }
+
+    fn states(status: &Status) -> Vec<(&str, &str)> {
+        status
+            .commits
+            .iter()
+            .map(|report| (report.commit.as_str(), report.state.as_str()))
+            .collect()
+    }
+
+    #[test]
+    fn a_run_gets_the_commit_that_is_live() {
+        let before = status(Phase::Succeeded, 0, None);
+        let mut next = status(Phase::Progressing, 1, None);
+        settle(&canary(), &before, &mut next, Some(&expected("aaaaaaaa")), true);
+        assert_eq!(next.commit.as_deref(), Some("aaaaaaaa"));
+        assert_eq!(states(&next), [("aaaaaaaa", "pending")]);
+    }
+
+    #[test]
+    fn a_run_that_no_commit_explains_has_none() {
+        let before = status(Phase::Succeeded, 0, Some("aaaaaaaa"));
+        let mut next = status(Phase::Progressing, 1, Some("aaaaaaaa"));
+        settle(&canary(), &before, &mut next, Some(&expected("bbbbbbbb")), false);
+        assert_eq!(next.commit, None);
+    }
+
+    #[test]
+    fn a_newer_commit_supersedes_a_pending_one_and_leaves_a_judged_one_alone() {
+        let mut next = status(Phase::Progressing, 1, None);
+        settle(
+            &canary(),
+            &status(Phase::Succeeded, 0, None),
+            &mut next,
+            Some(&expected("aaaaaaaa")),
+            true,
+        );
+        let before = next.clone();
+        let mut restarted = Status {
+            run: Some(RunStatus {
+                counter: 2,
+                ..RunStatus::default()
+            }),
+            ..next
+        };
+        settle(
+            &canary(),
+            &before,
+            &mut restarted,
+            Some(&expected("bbbbbbbb")),
+            true,
+        );
+        assert_eq!(
+            states(&restarted),
+            [("aaaaaaaa", "success"), ("bbbbbbbb", "pending")]
+        );
+        assert_eq!(restarted.commits[0].description, "superseded by bbbbbbb");
+        restarted.phase = Phase::Failed;
+        let before = restarted.clone();
+        settle(&canary(), &before, &mut restarted, None, false);
+        let mut third = Status {
+            phase: Phase::Progressing,
+            ..restarted.clone()
+        };
+        third.run = Some(RunStatus {
+            counter: 3,
+            ..RunStatus::default()
+        });
+        settle(
+            &canary(),
+            &restarted,
+            &mut third,
+            Some(&expected("cccccccc")),
+            true,
+        );
+        assert_eq!(
+            states(&third),
+            [
+                ("aaaaaaaa", "success"),
+                ("bbbbbbbb", "failure"),
+                ("cccccccc", "pending")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_revert_fails_the_reverted_commit_and_passes_the_revert() {
+        let mut before = status(Phase::Progressing, 1, Some("aaaaaaaa"));
+        say(&mut before, "aaaaaaaa", &report::outcome::detected());
+        if let Some(run) = &mut before.run {
+            run.rolling_back = Some("Reverted".to_owned());
+        }
+        let mut next = Status {
+            phase: Phase::Succeeded,
+            ..before.clone()
+        };
+        next.announced = vec![Announced {
+            warning: false,
+            reason: reason::ALREADY_PROMOTED.to_owned(),
+            text: String::new(),
+            run: String::new(),
+            tick: 0,
+            at: jiff::Timestamp::UNIX_EPOCH,
+        }];
+        settle(&canary(), &before, &mut next, Some(&expected("bbbbbbbb")), true);
+        assert_eq!(states(&next), [("aaaaaaaa", "failure"), ("bbbbbbbb", "success")]);
+    }
+
+    #[test]
+    fn five_commits_are_kept() {
+        let mut status = Status::default();
+        for n in 0..9 {
+            say(
+                &mut status,
+                &format!("commit{n}"),
+                &report::outcome::initialized(),
+            );
+        }
+        assert_eq!(status.commits.len(), KEPT);
+        assert_eq!(status.commits[0].commit, "commit4");
+    }
+}

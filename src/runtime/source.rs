@@ -1,0 +1,343 @@
+//! The git side of the runtime: a new revision is planned, its commits get `pending`, its manifests are applied
+//! if that is asked for, and what it changes is expected to become live.
+
+mod apply;
+mod read;
+mod reports;
+mod store;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::SignedDuration;
+use tokio::time::Instant;
+
+use super::Shared;
+use crate::{
+    canary::Defaults,
+    clock::Clock,
+    cluster::ClusterError,
+    error::Classified as _,
+    manifest::{Cache, ObjectKey, Resource},
+    plan::{Effect, Plan, Settings},
+    repo::{Checkout, CommitId, Hints, RepoError, Revision, Update, Watch},
+    report::{Forge, outcome},
+};
+
+pub(super) use reports::Reports;
+
+use read::Reading;
+use reports::name;
+use store::{Stored, Waiting};
+
+/// Commits that are waited for are looked at this often, for their deadline.
+const LOOK: Duration = Duration::from_secs(15);
+
+/// How the source is used.
+#[derive(Clone, Debug)]
+pub struct SourceOptions {
+    /// Names the source: its state is in ConfigMap `serin-<name>`.
+    pub name: String,
+    /// Namespace of manifests that name none.
+    pub namespace: String,
+    /// Namespace of the state.
+    pub state_namespace: String,
+    /// What flags say about canaries.
+    pub defaults: Defaults,
+    /// Part of the contexts of commit statuses.
+    pub cluster_name: Option<String>,
+    /// Apply the manifests.
+    pub apply: bool,
+    /// Time for a commit's change to become live.
+    pub apply_deadline: Duration,
+}
+
+/// A checkout that is followed, and the forges that are told.
+#[derive(Clone)]
+pub struct Source {
+    checkout: Arc<Checkout>,
+    hints: Hints,
+    options: Arc<SourceOptions>,
+    settings: Arc<Settings>,
+    reports: Reports,
+    cache: Arc<Cache>,
+}
+
+/// Why a revision could not be handled.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error(transparent)]
+    Repo(Arc<RepoError>),
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    #[error("a bug: {0}")]
+    Bug(String),
+}
+
+impl Fault {
+    fn log(&self, revision: &Revision) {
+        let hint = match self {
+            Self::Repo(error) => error.hint(),
+            Self::Cluster(error) => error.hint(),
+            Self::Bug(_) => None,
+        };
+        let hint = hint.unwrap_or_default();
+        tracing::warn!(%revision, error = %self, hint, "Cannot handle the revision; trying again.");
+    }
+}
+
+impl Source {
+    /// Makes a source. Nothing is read before the runtime runs.
+    #[must_use]
+    pub fn new(
+        checkout: Arc<Checkout>,
+        hints: Hints,
+        forges: Vec<Arc<dyn Forge>>,
+        options: SourceOptions,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            checkout,
+            hints,
+            settings: Arc::new(Settings {
+                namespace: options.namespace.clone(),
+                defaults: options.defaults.clone(),
+            }),
+            reports: Reports::new(forges, options.cluster_name.clone(), clock),
+            options: Arc::new(options),
+            cache: Arc::default(),
+        }
+    }
+
+    pub(super) fn reports(&self) -> Reports {
+        self.reports.clone()
+    }
+
+    /// Follows the checkout and delivers reports. Faults are told and tried again; they never end the sidecar.
+    pub(super) async fn run(self, shared: Arc<Shared>) {
+        let outbox = self.reports.outbox().clone();
+        tokio::select! {
+            () = outbox.run() => {}
+            () = self.follow(&shared) => {}
+        }
+    }
+
+    async fn follow(&self, shared: &Arc<Shared>) {
+        let mut watch = Watch::start(Arc::clone(&self.checkout), self.hints.clone());
+        let mut state = self.recall(shared).await;
+        let mut due: Option<Revision> = None;
+        let mut failures = 0_u32;
+        loop {
+            if let Some(revision) = due.clone() {
+                match self.handle(shared, &mut state, &revision).await {
+                    Ok(()) => {
+                        (due, failures) = (None, 0);
+                        shared.source_is_ready();
+                    }
+                    Err(error) => {
+                        failures = failures.saturating_add(1);
+                        error.log(&revision);
+                    }
+                }
+            }
+            let pause = match (&due, state.waiting.is_empty()) {
+                (Some(_), _) => Some(Duration::from_secs(1) * failures.min(30)),
+                (None, false) => Some(LOOK.min(self.options.apply_deadline)),
+                (None, true) => None,
+            };
+            tokio::select! {
+                biased;
+                update = watch.next() => match update {
+                    Some(Update::Revision(revision)) => due = Some(revision),
+                    Some(Update::Fault(error)) => {
+                        let hint = error.hint().unwrap_or_default();
+                        tracing::warn!(%error, hint, "Cannot read the checkout.");
+                    }
+                    None => return,
+                },
+                () = sleep(pause) => self.look(shared, &mut state),
+            }
+        }
+    }
+
+    /// Reads what an earlier process has left, and expects again what it waited for.
+    async fn recall(&self, shared: &Arc<Shared>) -> Stored {
+        let mut pause = 1;
+        let mut state = loop {
+            match store::load(&shared.cluster, &self.key()).await {
+                Ok(state) => break state,
+                Err(error) => {
+                    let hint = error.hint().unwrap_or_default();
+                    tracing::warn!(%error, hint, "Cannot read the state of the source; trying again.");
+                    tokio::time::sleep(Duration::from_secs(pause)).await;
+                    pause = (pause * 2).min(30);
+                }
+            }
+        };
+        state.waiting.retain(|waiting| !waiting.canaries.is_empty());
+        for waiting in &state.waiting {
+            if let Err(error) = self.expect_again(shared, waiting).await {
+                tracing::warn!(commit = %waiting.commit, %error, "Cannot read a commit again.");
+            }
+        }
+        state
+    }
+
+    async fn expect_again(&self, shared: &Arc<Shared>, waiting: &Waiting) -> Result<(), Fault> {
+        let canaries: Vec<ObjectKey> = waiting
+            .canaries
+            .iter()
+            .filter_map(|name| canary_key(name))
+            .collect();
+        for canary in &canaries {
+            self.reports.plan(&waiting.commit, canary);
+        }
+        let source = self.clone();
+        let commit = waiting.commit.clone();
+        let found = read::off_thread(move || {
+            read::again(
+                &source.checkout,
+                &source.cache,
+                &source.settings,
+                &commit,
+                &canaries,
+            )
+        });
+        for (canary, expected) in found.await? {
+            shared.expect(&canary, expected);
+        }
+        Ok(())
+    }
+
+    async fn handle(&self, shared: &Arc<Shared>, state: &mut Stored, to: &Revision) -> Result<(), Fault> {
+        let from = state.handled.clone();
+        if from.as_ref().is_some_and(|from| from.id == to.id) {
+            return Ok(());
+        }
+        let (source, old, new) = (self.clone(), from.clone(), to.clone());
+        let reading = read::off_thread(move || {
+            read::range(
+                &source.checkout,
+                &source.cache,
+                &source.settings,
+                old.as_ref(),
+                &new,
+            )
+        });
+        let reading = reading.await?;
+        tracing::info!(revision = %to, canaries = reading.plan.touched.len(), "Handling a revision.");
+        for problem in &reading.plan.errors {
+            tracing::warn!(revision = %to, "{problem}");
+        }
+        // The first revision that is ever seen is what the cluster runs already, unless it is applied now.
+        if from.is_some() || self.options.apply {
+            if let Some(fault) = reading.faults.first() {
+                self.reports.fault(&to.id, fault);
+            }
+            self.expect_all(shared, state, &reading);
+            // What is waited for must be known before anything is applied: a crash in between loses nothing.
+            store::save(&shared.cluster, &self.key(), state).await?;
+        }
+        if self.options.apply {
+            self.apply(shared, &reading, to).await?;
+        }
+        state.handled = Some(to.clone());
+        store::save(&shared.cluster, &self.key(), state).await?;
+        Ok(())
+    }
+
+    /// Commits get their first word: pending where something will start, the last word where nothing can.
+    fn expect_all(&self, shared: &Arc<Shared>, state: &mut Stored, reading: &Reading) {
+        self.plan_all(&reading.plan);
+        let mut awaited: BTreeMap<CommitId, BTreeSet<String>> = BTreeMap::new();
+        for touched in &reading.plan.touched {
+            let (canary, commit) = (&touched.canary, &touched.commit);
+            for older in &touched.superseded {
+                self.reports
+                    .say(older, canary, &outcome::superseded(commit.short()));
+            }
+            let awaits = matches!(touched.effect, Effect::Run | Effect::Initialize);
+            let expected = read::expected(&reading.manifests, canary, commit).filter(|_| awaits);
+            if let Some(expected) = expected {
+                self.supersede(shared, state, canary, commit);
+                self.reports.say(commit, canary, &outcome::detected());
+                shared.expect(canary, expected);
+                awaited.entry(commit.clone()).or_default().insert(name(canary));
+            } else {
+                self.reports.say(commit, canary, &outcome::no_workload_change());
+            }
+        }
+        for (commit, canaries) in awaited {
+            state.waiting.retain(|waiting| waiting.commit != commit);
+            state.waiting.push(Waiting {
+                commit,
+                canaries,
+                since: shared.now(),
+            });
+        }
+        state.bound();
+    }
+
+    /// All that a commit is answerable for is known before the first word: no aggregate is green too early.
+    fn plan_all(&self, plan: &Plan) {
+        for touched in &plan.touched {
+            self.reports.plan(&touched.commit, &touched.canary);
+            for older in &touched.superseded {
+                self.reports.plan(older, &touched.canary);
+            }
+        }
+    }
+
+    /// An older commit that still waits to become live for this canary never will.
+    fn supersede(&self, shared: &Arc<Shared>, state: &mut Stored, canary: &ObjectKey, by: &CommitId) {
+        for waiting in &mut state.waiting {
+            let waited = waiting.commit != *by && waiting.canaries.remove(&name(canary));
+            if waited && !shared.is_attributed(canary, waiting.commit.as_str()) {
+                self.reports
+                    .say(&waiting.commit, canary, &outcome::superseded(by.short()));
+            }
+        }
+        state.waiting.retain(|waiting| !waiting.canaries.is_empty());
+    }
+
+    /// Lets go of what has become live, and gives up what has not in time.
+    fn look(&self, shared: &Arc<Shared>, state: &mut Stored) {
+        let limit = SignedDuration::try_from(self.options.apply_deadline).unwrap_or(SignedDuration::MAX);
+        for waiting in &mut state.waiting {
+            let overdue = shared.now().duration_since(waiting.since) >= limit;
+            let commit = waiting.commit.clone();
+            waiting.canaries.retain(|name| {
+                let Some(canary) = canary_key(name) else {
+                    return false;
+                };
+                if shared.is_attributed(&canary, commit.as_str()) {
+                    return false;
+                }
+                if overdue {
+                    self.reports.say(&commit, &canary, &outcome::not_applied());
+                }
+                !overdue
+            });
+        }
+        state.waiting.retain(|waiting| !waiting.canaries.is_empty());
+    }
+
+    fn key(&self) -> ObjectKey {
+        store::key(&self.options.state_namespace, &self.options.name)
+    }
+}
+
+async fn sleep(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep_until(Instant::now() + pause).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn canary_key(name: &str) -> Option<ObjectKey> {
+    let (namespace, name) = name.split_once('/')?;
+    Some(ObjectKey::new(Resource::CANARY, namespace, name))
+}

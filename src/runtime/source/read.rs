@@ -1,0 +1,97 @@
+//! Reads git for the source, off the async threads: the plan of a range, and what its commits declare.
+
+use std::sync::Arc;
+
+use crate::{
+    manifest::{Cache, Object, ObjectKey, config_references},
+    plan::{self, Manifests, Plan, Planned, Refusal, Settings},
+    repo::{Checkout, CommitId, RepoError, Revision},
+    runtime::commits::Expected,
+};
+
+/// What handling a revision needs to know of git.
+pub(super) struct Reading {
+    pub(super) plan: Plan,
+    pub(super) manifests: Manifests,
+    /// What is wrong in the files that the range changed.
+    pub(super) faults: Vec<String>,
+    pub(super) apply: Vec<Planned>,
+    pub(super) refused: Vec<Refusal>,
+}
+
+/// Reads a range.
+pub(super) fn range(
+    checkout: &Checkout,
+    cache: &Cache,
+    settings: &Settings,
+    from: Option<&Revision>,
+    to: &Revision,
+) -> Result<Reading, RepoError> {
+    let plan = plan::plan(checkout, cache, settings, from, to)?;
+    let manifests = plan::manifests(checkout, cache, settings, &to.id)?;
+    let old = from.and_then(|from| plan::manifests(checkout, cache, settings, &from.id).ok());
+    let wanted = plan::apply_set(&manifests);
+    let earlier = old.as_ref().map(plan::apply_set).unwrap_or_default();
+    let apply: Vec<Planned> = wanted.changed_since(&earlier).cloned().collect();
+    let changed = checkout
+        .changes(from.map(|from| &from.id), &to.id)
+        .unwrap_or_default();
+    let is_changed = |file: &str| changed.iter().any(|change| change.path == file);
+    let faults = plan
+        .errors
+        .iter()
+        .filter(|problem| is_changed(&problem.file))
+        .map(ToString::to_string)
+        .collect();
+    let refused = wanted
+        .refused
+        .into_iter()
+        .filter(|refusal| is_changed(&refusal.file))
+        .collect();
+    cache.sweep();
+    Ok(Reading {
+        plan,
+        manifests,
+        faults,
+        apply,
+        refused,
+    })
+}
+
+/// What has to be live for a commit to be what is live, for one of its canaries.
+pub(super) fn expected(manifests: &Manifests, canary: &ObjectKey, commit: &CommitId) -> Option<Expected> {
+    let target = plan::target_of(manifests.object(canary)?)?;
+    let target = manifests.object(&target)?;
+    let configs = config_references(target).into_keys();
+    let configs = configs.filter_map(|key| manifests.object(&key));
+    let rendered: Vec<Object> = std::iter::once(target).chain(configs).cloned().collect();
+    Some(Expected {
+        commit: commit.to_string(),
+        rendered,
+    })
+}
+
+/// Reads again what a commit declares for canaries that still wait for it.
+pub(super) fn again(
+    checkout: &Checkout,
+    cache: &Cache,
+    settings: &Settings,
+    commit: &CommitId,
+    canaries: &[ObjectKey],
+) -> Result<Vec<(ObjectKey, Expected)>, RepoError> {
+    let manifests = plan::manifests(checkout, cache, settings, commit)?;
+    let found = canaries
+        .iter()
+        .filter_map(|canary| expected(&manifests, canary, commit).map(|expected| (canary.clone(), expected)));
+    Ok(found.collect())
+}
+
+/// Runs a reading on a thread that may block.
+pub(super) async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RepoError> + Send + 'static,
+) -> Result<T, super::Fault> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(read) => read.map_err(|error| super::Fault::Repo(Arc::new(error))),
+        Err(error) => Err(super::Fault::Bug(error.to_string())),
+    }
+}

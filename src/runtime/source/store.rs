@@ -1,0 +1,137 @@
+//! The state of a source, in one small ConfigMap: the revision that was handled last, and the commits whose
+//! changes are not live yet.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::{
+    cluster::{Cluster, ClusterError},
+    manifest::{Manager, Object, ObjectKey, Resource, Write},
+    repo::{CommitId, Revision},
+};
+
+const FIELD: &str = "state";
+
+/// What a restart must know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Stored {
+    /// The revision that was handled last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) handled: Option<Revision>,
+    /// Commits whose changes are not live yet, oldest first.
+    pub(super) waiting: Vec<Waiting>,
+}
+
+/// A commit whose changes are not live yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Waiting {
+    /// The commit.
+    pub(super) commit: CommitId,
+    /// `<namespace>/<name>` of the canaries that wait for it.
+    pub(super) canaries: BTreeSet<String>,
+    /// Since when.
+    pub(super) since: Timestamp,
+}
+
+impl Stored {
+    /// At most this many commits are waited for; the oldest are given up.
+    const WAITING: usize = 20;
+
+    pub(super) fn bound(&mut self) {
+        let surplus = self.waiting.len().saturating_sub(Self::WAITING);
+        self.waiting.drain(..surplus);
+    }
+}
+
+/// The key of the state of a source.
+pub(super) fn key(namespace: &str, source: &str) -> ObjectKey {
+    ObjectKey::new(
+        Resource::CONFIG_MAP,
+        namespace,
+        &format!("serin-{}", dns_name(source)),
+    )
+}
+
+/// Makes a part of a DNS-1123 name of any text.
+fn dns_name(text: &str) -> String {
+    let lower = text.to_lowercase();
+    let fit = lower.chars().map(|letter| {
+        if letter.is_ascii_alphanumeric() {
+            letter
+        } else {
+            '-'
+        }
+    });
+    let fit: String = fit.take(200).collect();
+    let trimmed = fit.trim_matches('-');
+    if trimmed.is_empty() {
+        "source".to_owned()
+    } else {
+        trimmed.to_owned()
+    }
+}
+
+pub(super) async fn load(cluster: &Cluster, key: &ObjectKey) -> Result<Stored, ClusterError> {
+    let Some(object) = cluster.get(key).await? else {
+        return Ok(Stored::default());
+    };
+    let text = object.str_at(&format!("/data/{FIELD}"));
+    Ok(serde_json::from_str(text).unwrap_or_else(|error| {
+        tracing::warn!(%key, %error, "The state of the source cannot be read; beginning anew from here.");
+        Stored::default()
+    }))
+}
+
+pub(super) async fn save(cluster: &Cluster, key: &ObjectKey, state: &Stored) -> Result<(), ClusterError> {
+    let text = serde_json::to_string(state).unwrap_or_default();
+    let object = Object::from(json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": key.name, "namespace": key.namespace,
+            "labels": {"app.kubernetes.io/managed-by": "serin"}},
+        "data": {FIELD: text},
+    }));
+    cluster
+        .write(Write::Apply {
+            manager: Manager::Serin,
+            object,
+            force: true,
+        })
+        .await
+        .map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_source_has_a_name_that_kubernetes_accepts() {
+        assert_eq!(key("flux-system", "My Repo.git").name, "serin-my-repo-git");
+        assert_eq!(key("flux-system", "...").name, "serin-source");
+    }
+
+    #[test]
+    fn what_is_stored_is_read_again() {
+        let id: CommitId = "0123456789012345678901234567890123456789".parse().unwrap();
+        let waiting = Waiting {
+            commit: id.clone(),
+            canaries: BTreeSet::from(["test/podinfo".to_owned()]),
+            since: Timestamp::UNIX_EPOCH,
+        };
+        let handled = Revision {
+            branch: "main".to_owned(),
+            id,
+        };
+        let stored = Stored {
+            handled: Some(handled),
+            waiting: vec![waiting],
+        };
+        let text = serde_json::to_string(&stored).unwrap();
+        assert_eq!(serde_json::from_str::<Stored>(&text).unwrap(), stored);
+        assert_eq!(serde_json::from_str::<Stored>("{}").unwrap(), Stored::default());
+    }
+}

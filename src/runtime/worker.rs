@@ -1,0 +1,471 @@
+//! One task per Canary: steps its machine whenever something that it reads has changed, an answer has come or
+//! its time is up. Between restarts the state in memory is the truth; the status follows it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{Shared, effects, facts, notice::Notice};
+use crate::{
+    canary::{Announced, Canary, Status},
+    cluster::ClusterError,
+    error::{Class, Classified},
+    manifest::{Object, ObjectKey, Reading, Snapshot, Write},
+    rollout::{Answer, AskId, Effect, State, Step, step},
+};
+
+/// Something that may give the machine a step.
+#[derive(Debug)]
+pub(super) enum Nudge {
+    /// Something that the worker reads has changed.
+    Changed,
+    /// An answer has come.
+    Answered(AskId, Answer),
+}
+
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) key: ObjectKey,
+    inbox: mpsc::UnboundedReceiver<Nudge>,
+    outbox: mpsc::UnboundedSender<Nudge>,
+    memory: Option<Memory>,
+    failures: u32,
+}
+
+/// What a worker knows of its Canary beside the cluster.
+pub(super) struct Memory {
+    pub(super) uid: String,
+    pub(super) version: String,
+    pub(super) state: State,
+    pub(super) stored: Status,
+    pub(super) answers: BTreeMap<AskId, Answer>,
+    pub(super) asked: BTreeSet<AskId>,
+    told: Vec<Announced>,
+    notice: Notice,
+    /// The installed CRD keeps Serin's fields.
+    proven: bool,
+    /// What was done last, and how often in a row.
+    done: (Vec<Effect>, u32),
+}
+
+/// When to go on.
+enum Next {
+    Now,
+    At(Option<Instant>),
+    Gone,
+}
+
+impl Worker {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        key: ObjectKey,
+        outbox: mpsc::UnboundedSender<Nudge>,
+        inbox: mpsc::UnboundedReceiver<Nudge>,
+    ) -> Self {
+        Self {
+            shared,
+            key,
+            inbox,
+            outbox,
+            memory: None,
+            failures: 0,
+        }
+    }
+
+    /// Works until the Canary is gone.
+    pub(super) async fn run(mut self) {
+        loop {
+            match self.turn().await {
+                Next::Gone => break,
+                Next::Now => self.drain(),
+                Next::At(wake) => self.sleep(wake).await,
+            }
+        }
+        self.shared.forget(&self.key);
+    }
+
+    async fn sleep(&mut self, wake: Option<Instant>) {
+        let timer = async {
+            match wake {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let nudge = tokio::select! {
+            biased;
+            nudge = self.inbox.recv() => nudge,
+            () = timer => None,
+        };
+        if let Some(nudge) = nudge {
+            self.take(nudge);
+        }
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Ok(nudge) = self.inbox.try_recv() {
+            self.take(nudge);
+        }
+    }
+
+    fn take(&mut self, nudge: Nudge) {
+        if let (Nudge::Answered(id, answer), Some(memory)) = (nudge, &mut self.memory) {
+            memory.answers.insert(id, answer);
+        }
+    }
+
+    /// One turn; a fault is told, and tried again by its class.
+    async fn turn(&mut self) -> Next {
+        match self.reconcile().await {
+            Ok(next) => {
+                self.failures = 0;
+                next
+            }
+            Err(error) => self.faulted(&error).await,
+        }
+    }
+
+    async fn faulted(&mut self, error: &ClusterError) -> Next {
+        self.failures = self.failures.saturating_add(1);
+        let canary = self.key.clone();
+        if error.is_conflict() && self.failures < 10 {
+            tracing::debug!(%canary, %error, "Read again.");
+            if let Err(error) = self.refresh().await {
+                tracing::debug!(%canary, %error, "Cannot read again.");
+            }
+            return Next::Now;
+        }
+        let hint = error.hint().unwrap_or_default();
+        tracing::warn!(%canary, %error, hint, "Cannot go on.");
+        if let Some(memory) = &mut self.memory {
+            memory
+                .notice
+                .failed(&self.shared, &canary, &memory.uid, &error.to_string())
+                .await;
+        }
+        let pause = match error.class() {
+            Class::Retry(pause) => pause * self.failures.min(15),
+            Class::UserMustFix | Class::WaitForChange | Class::Bug => Duration::from_secs(60),
+        };
+        Next::At(Some(Instant::now() + pause))
+    }
+
+    /// Reads the Canary past the cache, and keeps the state in memory.
+    async fn refresh(&mut self) -> Result<(), ClusterError> {
+        if let Some(object) = self.shared.cluster.get(&self.key).await?
+            && let Some(memory) = &mut self.memory
+            && memory.uid == object.uid()
+        {
+            object.resource_version().clone_into(&mut memory.version);
+        }
+        Ok(())
+    }
+
+    async fn reconcile(&mut self) -> Result<Next, ClusterError> {
+        self.shared.watch_keys(&self.key, std::slice::from_ref(&self.key));
+        let snapshot = self.shared.cluster.read(std::slice::from_ref(&self.key));
+        let object = match snapshot.read(&self.key) {
+            Reading::Unknown => return Ok(Next::At(None)),
+            Reading::Absent => return Ok(Next::Gone),
+            Reading::Present(object) => object.clone(),
+        };
+        let Some(object) = self.recall(object).await? else {
+            return Ok(Next::Gone);
+        };
+        let mut canary = match Canary::parse(&object, &self.shared.defaults) {
+            Ok(canary) => canary,
+            Err(error) => return self.invalid(&object, &error).await,
+        };
+        let (snapshot, complete) = facts::gather(&self.shared, &canary);
+        canary
+            .spec
+            .not_implemented
+            .extend(crate::metrics::unsupported(&canary, &snapshot));
+        let halted = canary.spec.suspend || canary.spec.not_implemented.iter().any(|field| field.gates);
+        if !complete && !halted {
+            return Ok(Next::At(None));
+        }
+        let began = Instant::now();
+        let next = self.advance(&canary, &object, &snapshot).await;
+        self.shared.telemetry.took(&canary, began.elapsed().as_secs_f64());
+        next
+    }
+
+    /// Makes sure there is a memory of this very Canary. The first read after a start is a quorum read.
+    async fn recall(&mut self, object: Object) -> Result<Option<Object>, ClusterError> {
+        let known = self
+            .memory
+            .as_ref()
+            .is_some_and(|memory| memory.uid == object.uid());
+        if known && !self.was_reset(&object) {
+            if let Some(memory) = &mut self.memory {
+                object.resource_version().clone_into(&mut memory.version);
+            }
+            return Ok(Some(object));
+        }
+        let Some(object) = self.shared.cluster.get(&self.key).await? else {
+            return Ok(None);
+        };
+        let status = read_status(&object);
+        self.shared.report(&self.key, &status);
+        self.memory = Some(Memory {
+            uid: object.uid().to_owned(),
+            version: object.resource_version().to_owned(),
+            state: State::load(&status),
+            proven: status.run.is_some(),
+            stored: status,
+            answers: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            told: Vec::new(),
+            notice: Notice::default(),
+            done: (Vec::new(), 0),
+        });
+        Ok(Some(object))
+    }
+
+    /// Whether somebody emptied the status, to begin again.
+    fn was_reset(&self, object: &Object) -> bool {
+        let emptied = object.at("/status/phase").is_none() && object.at("/status/run").is_none();
+        self.memory
+            .as_ref()
+            .is_some_and(|memory| emptied && memory.proven && object.resource_version() != memory.version)
+    }
+
+    async fn invalid(
+        &mut self,
+        object: &Object,
+        error: &crate::canary::SpecError,
+    ) -> Result<Next, ClusterError> {
+        let Some(memory) = &mut self.memory else {
+            return Ok(Next::At(None));
+        };
+        let next =
+            super::notice::invalid_status(&memory.stored, object.generation(), error, self.shared.now());
+        memory
+            .notice
+            .invalid(&self.shared, &self.key, &memory.uid, error)
+            .await;
+        self.write_status(next).await?;
+        Ok(Next::At(None))
+    }
+
+    async fn advance(
+        &mut self,
+        canary: &Canary,
+        object: &Object,
+        snapshot: &Snapshot,
+    ) -> Result<Next, ClusterError> {
+        let now = self.shared.now();
+        let Some(memory) = &mut self.memory else {
+            return Ok(Next::At(None));
+        };
+        memory.notice.warnings(&self.shared, canary).await;
+        if !memory.proven {
+            return self.prove(canary).await;
+        }
+        let deleted = object.at("/metadata/deletionTimestamp").is_some();
+        let facts = facts::observe(canary, snapshot, &memory.answers, deleted);
+        let step = step(canary, &memory.state, &facts, now);
+        if !self.execute(canary, snapshot, &step.effects).await? {
+            return Ok(Next::At(Some(Instant::now() + Duration::from_millis(100))));
+        }
+        self.conclude(canary, snapshot, step).await
+    }
+
+    /// Writes the state as it is, before anything is touched, to see that the CRD keeps Serin's fields.
+    async fn prove(&mut self, canary: &Canary) -> Result<Next, ClusterError> {
+        let Some(memory) = &mut self.memory else {
+            return Ok(Next::At(None));
+        };
+        let status = memory.state.store(canary, &memory.stored, self.shared.now());
+        let kept = self.write_status(status).await?;
+        let Some(memory) = &mut self.memory else {
+            return Ok(Next::At(None));
+        };
+        memory.proven = kept;
+        if kept {
+            return Ok(Next::Now);
+        }
+        let status = super::notice::outdated_crd_status(&memory.stored, canary.generation, self.shared.now());
+        memory.notice.outdated_crd(&self.shared, canary).await;
+        self.write_status(status).await?;
+        Ok(Next::At(None))
+    }
+
+    /// Does what the step asks for, in its order. Gives false if the target has moved since it was read.
+    async fn execute(
+        &mut self,
+        canary: &Canary,
+        snapshot: &Snapshot,
+        effects: &[Effect],
+    ) -> Result<bool, ClusterError> {
+        for effect in effects {
+            if let Effect::Ask(id) = effect {
+                let Some(memory) = &mut self.memory else {
+                    return Ok(false);
+                };
+                if memory.asked.insert(id.clone()) {
+                    effects::ask(
+                        &self.shared,
+                        canary,
+                        snapshot,
+                        memory,
+                        id.clone(),
+                        self.outbox.clone(),
+                    );
+                }
+                continue;
+            }
+            if !effects::carry_out(&self.shared, canary, snapshot, effect).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Writes the status if it says anything new, and then tells the world.
+    async fn conclude(
+        &mut self,
+        canary: &Canary,
+        snapshot: &Snapshot,
+        step: Step,
+    ) -> Result<Next, ClusterError> {
+        let now = self.shared.now();
+        let Some(memory) = &mut self.memory else {
+            return Ok(Next::At(None));
+        };
+        let moved = step.state != memory.state;
+        let mut status = step.state.store(canary, &memory.stored, now);
+        self.shared
+            .attribute(canary, snapshot, &memory.stored, &mut status);
+        self.shared.owe_reports(canary, &mut status);
+        if says_more(&memory.stored, &status) {
+            let previous = memory.stored.clone();
+            self.write_status(status).await?;
+            self.shared.observed(
+                canary,
+                &previous,
+                self.memory.as_ref().map(|memory| &memory.stored),
+            );
+        }
+        let Some(memory) = &mut self.memory else {
+            return Ok(Next::At(None));
+        };
+        memory.state = step.state;
+        if moved {
+            let (run, tick) = (memory.state.control.run_id(), memory.state.control.tick);
+            memory.answers.retain(|id, _| id.run == run && id.tick == tick);
+            memory.asked.retain(|id| id.run == run && id.tick == tick);
+        }
+        self.announce(canary).await?;
+        if let Some(memory) = &self.memory {
+            self.shared.report(&self.key, &memory.stored);
+        }
+        if moved {
+            return Ok(Next::Now);
+        }
+        let wake = step.wake_at.map(|at| self.shared.clock.instant_of(at));
+        Ok(self.after_effects(step.effects).unwrap_or(Next::At(wake)))
+    }
+
+    /// Looks at once at what levels that were brought about have changed: the answers to writes are in the
+    /// cache. A level that does not stay is brought about again with growing pauses.
+    fn after_effects(&mut self, mut effects: Vec<Effect>) -> Option<Next> {
+        effects.retain(|effect| !matches!(effect, Effect::Ask(_)));
+        let memory = self.memory.as_mut()?;
+        let (last, times) = &mut memory.done;
+        *times = if *last == effects {
+            times.saturating_add(1)
+        } else {
+            0
+        };
+        *last = effects;
+        match *times {
+            _ if last.is_empty() => None,
+            0 => Some(Next::Now),
+            times => {
+                let (canary, effects) = (&self.key, &*last);
+                tracing::debug!(%canary, ?effects, times, "Does not stay as it was made.");
+                Some(Next::At(Some(
+                    Instant::now() + Duration::from_millis(250) * times.min(120),
+                )))
+            }
+        }
+    }
+
+    /// Writes the status. Gives whether the server kept Serin's fields.
+    async fn write_status(&mut self, status: Status) -> Result<bool, ClusterError> {
+        let Some(memory) = &mut self.memory else {
+            return Ok(false);
+        };
+        if !says_more(&memory.stored, &status) {
+            return Ok(memory.proven);
+        }
+        let value = serde_json::to_value(&status).unwrap_or_default();
+        let write = Write::Status {
+            key: self.key.clone(),
+            uid: memory.uid.clone(),
+            resource_version: memory.version.clone(),
+            status: value,
+        };
+        let object = self.shared.cluster.write(write).await?;
+        memory.stored = status;
+        let Some(object) = object else { return Ok(false) };
+        object.resource_version().clone_into(&mut memory.version);
+        Ok(object.at("/status/run").is_some())
+    }
+
+    /// Sends the events of the last status that has some; those of an earlier process too, under their names.
+    async fn announce(&mut self, canary: &Canary) -> Result<(), ClusterError> {
+        let Some(memory) = &mut self.memory else {
+            return Ok(());
+        };
+        if memory.told == memory.stored.announced {
+            return Ok(());
+        }
+        for news in &memory.stored.announced {
+            if memory.told.contains(news) || self.shared.is_stale(news) {
+                continue;
+            }
+            self.shared
+                .cluster
+                .write(crate::report::event(&self.key, &canary.uid, news))
+                .await?;
+            let (canary, reason) = (&self.key, news.reason.as_str());
+            if news.warning {
+                tracing::warn!(%canary, reason, "{}", news.text);
+            } else {
+                tracing::info!(%canary, reason, "{}", news.text);
+            }
+        }
+        memory.told.clone_from(&memory.stored.announced);
+        Ok(())
+    }
+}
+
+/// Reads a status leniently: what cannot be read is as if it were not there.
+fn read_status(object: &Object) -> Status {
+    let Some(status) = object.at("/status").cloned() else {
+        return Status::default();
+    };
+    serde_json::from_value(status).unwrap_or_else(|error| {
+        let canary = object.key();
+        tracing::warn!(%canary, %error, "The status cannot be read; taken as empty.");
+        Status::default()
+    })
+}
+
+/// Whether a status says more than the stored one: its time, and what forges were told, ride along.
+fn says_more(stored: &Status, next: &Status) -> bool {
+    let mut alike = next.clone();
+    alike.last_transition_time = stored.last_transition_time;
+    let marks = stored.commits.iter().map(|report| &report.delivered);
+    for (report, delivered) in alike.commits.iter_mut().zip(marks) {
+        report.delivered.clone_from(delivered);
+    }
+    alike != *stored
+}
