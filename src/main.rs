@@ -1,5 +1,5 @@
-//! The `serin` program: parses the command line and leaves the rest to the library.
+//! The `serin` program: leaves everything to the library.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    serin::cli::main()
 }

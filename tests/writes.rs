@@ -1,7 +1,6 @@
 //! What `workload` and `traffic` ask for, written to an API server: it is accepted, it is what was meant, and
 //! asking again asks for nothing. The same on the embedded cluster and, in the `real` tier, on a kube-apiserver.
 
-#[cfg(test)]
 #[path = "writes/cases.rs"]
 mod cases;
 #[cfg(feature = "real")]

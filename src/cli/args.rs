@@ -1,0 +1,267 @@
+//! What the user can type.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+
+/// A GitOps sidecar for progressive delivery: git push starts a canary, the commit status says how it went.
+#[derive(Debug, Parser)]
+#[command(name = "serin", version, max_term_width = 100, propagate_version = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+
+    /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as serin=debug
+    #[arg(
+        long,
+        global = true,
+        default_value = "info",
+        env = "SERIN_LOG",
+        value_name = "LEVEL"
+    )]
+    pub(super) log_level: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the sidecar: watch a checkout and a cluster, roll out, report on commits
+    Run(Box<RunArgs>),
+    /// Print what commits would start, and why; offline
+    Plan(PlanArgs),
+    /// Print the outcomes of a commit
+    Status(StatusArgs),
+    /// Serve the embedded cluster, for kubectl and for trying `serin run`
+    Cluster(ClusterCommandArgs),
+    /// Print the custom resource definitions
+    Crd,
+    /// Watch a good commit go green and a bad one go red, without a cluster
+    Demo(DemoArgs),
+}
+
+/// Where the manifests are.
+#[derive(Clone, Debug, Args)]
+pub(super) struct GitArgs {
+    /// Checkout that another process updates
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(super) checkout: PathBuf,
+
+    /// Folder of the checkout that holds the manifests
+    #[arg(long, default_value = "", value_name = "SUBDIR", hide_default_value = true)]
+    pub(super) path: String,
+
+    /// Branch to follow [default: the one that is checked out]
+    #[arg(long, value_name = "NAME")]
+    pub(super) branch: Option<String>,
+}
+
+/// Where the cluster is.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ClusterArgs {
+    /// Kubeconfig file [default: $KUBECONFIG, ~/.kube/config, or the pod's service account]
+    #[arg(long, value_name = "FILE")]
+    pub(super) kubeconfig: Option<PathBuf>,
+
+    /// Context of the kubeconfig
+    #[arg(long, value_name = "NAME")]
+    pub(super) context: Option<String>,
+
+    /// Namespace to watch, and of manifests that name none [default: all, and `default`]
+    #[arg(long, short, value_name = "NAME")]
+    pub(super) namespace: Option<String>,
+
+    /// Watch all namespaces (the default)
+    #[arg(long, short = 'A', conflicts_with = "namespace")]
+    pub(super) all_namespaces: bool,
+}
+
+/// Where outcomes are posted.
+#[derive(Clone, Debug, Args)]
+pub(super) struct StatusTargetArgs {
+    /// Where outcomes are posted; may be repeated [default: notes]
+    #[arg(long = "status", value_enum, value_name = "WHERE")]
+    pub(super) status: Vec<StatusTarget>,
+
+    /// Address of the forge, such as https://git.example.com
+    #[arg(long, value_name = "URL", required_if_eq("status", "gitea"))]
+    pub(super) status_url: Option<String>,
+
+    /// Repository on the forge
+    #[arg(long, value_name = "OWNER/NAME", required_if_eq("status", "gitea"))]
+    pub(super) status_repo: Option<String>,
+
+    /// File that holds the forge's token; read again when it changes
+    #[arg(long, value_name = "FILE", required_if_eq("status", "gitea"))]
+    pub(super) status_token_file: Option<PathBuf>,
+
+    /// Bare repository for the notes, if the checkout is not writable
+    #[arg(long, value_name = "DIR")]
+    pub(super) notes_repo: Option<PathBuf>,
+}
+
+/// Where outcomes are posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum StatusTarget {
+    /// Git notes under refs/notes/serin: git log --notes=serin
+    Notes,
+    /// Commit statuses on Gitea or Forgejo
+    Gitea,
+    /// Nowhere
+    None,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) git: GitArgs,
+    #[command(flatten)]
+    pub(super) cluster: ClusterArgs,
+    #[command(flatten)]
+    pub(super) to: StatusTargetArgs,
+
+    /// Apply the manifests of the checkout: for clusters where no Flux does
+    #[arg(long)]
+    pub(super) apply: bool,
+
+    /// Time for a commit's change to become live before its status is an error
+    #[arg(long, default_value = "30m", value_parser = duration, value_name = "DURATION")]
+    pub(super) apply_deadline: Duration,
+
+    /// Safety poll of the checkout
+    #[arg(long, default_value = "5s", value_parser = duration, value_name = "DURATION")]
+    pub(super) poll: Duration,
+
+    /// Address of /metrics, /healthz and /readyz
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    pub(super) listen: SocketAddr,
+
+    /// Router of canaries that name none
+    #[arg(long, default_value = "istio", value_name = "NAME")]
+    pub(super) mesh_provider: String,
+
+    /// Prometheus API of canaries that name none
+    #[arg(long, default_value = "http://prometheus:9090", value_name = "URL")]
+    pub(super) metrics_server: String,
+
+    /// Labels that may select a target's pods; the first that does is rewritten for the primary
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "app,name,app.kubernetes.io/name",
+        value_name = "LIST"
+    )]
+    pub(super) selector_labels: Vec<String>,
+
+    /// Prefixes of labels and annotations that reach the primary; * is all
+    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    pub(super) include_label_prefix: Vec<String>,
+
+    /// Track ConfigMaps and Secrets of targets
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub(super) enable_config_tracking: bool,
+
+    /// Refuse references to other namespaces
+    #[arg(long)]
+    pub(super) no_cross_namespace_refs: bool,
+
+    /// Time between routing away from a workload and scaling it down
+    #[arg(long, default_value = "5s", value_parser = duration, value_name = "DURATION")]
+    pub(super) drain: Duration,
+
+    /// Name of this cluster: part of the contexts of commit statuses
+    #[arg(long, value_name = "NAME")]
+    pub(super) cluster_name: Option<String>,
+
+    /// Act only while holding a Lease [default: true in a cluster, false elsewhere]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    pub(super) lease: Option<bool>,
+
+    /// Namespace of the Lease and of the state ConfigMap [default: the pod's, or --namespace, or `default`]
+    #[arg(long, value_name = "NAME")]
+    pub(super) state_namespace: Option<String>,
+
+    /// Name of this source: its state is in ConfigMap serin-NAME [default: the directory's name]
+    #[arg(long, value_name = "NAME")]
+    pub(super) source_name: Option<String>,
+
+    /// Networks that addresses from custom resources may reach although they are loopback, link-local or the
+    /// API server; may be repeated. In a cluster such addresses are refused; elsewhere only once this is given
+    #[arg(long, value_name = "CIDR")]
+    pub(super) allow_egress: Vec<IpNet>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) git: GitArgs,
+
+    /// Commits: A..B, or one commit for what it changed
+    #[arg(default_value = "HEAD", value_name = "A..B")]
+    pub(super) range: String,
+
+    /// Namespace of manifests that name none
+    #[arg(long, short, default_value = "default", value_name = "NAME")]
+    pub(super) namespace: String,
+
+    /// Router of canaries that name none
+    #[arg(long, default_value = "istio", value_name = "NAME")]
+    pub(super) mesh_provider: String,
+
+    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
+    pub(super) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pub(super) git: GitArgs,
+    #[command(flatten)]
+    pub(super) from: StatusTargetArgs,
+
+    /// Commit
+    #[arg(default_value = "HEAD", value_name = "REV")]
+    pub(super) revision: String,
+
+    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
+    pub(super) output: Format,
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Human,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ClusterCommandArgs {
+    /// Address to serve the Kubernetes API on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDR")]
+    pub(super) listen: SocketAddr,
+
+    /// Kubeconfig file to write
+    #[arg(long, value_name = "FILE")]
+    pub(super) write_kubeconfig: Option<PathBuf>,
+
+    /// A world of clients and images (YAML); its Prometheus API is served at --prometheus
+    #[arg(long, value_name = "FILE")]
+    pub(super) world: Option<PathBuf>,
+
+    /// Address to serve the Prometheus API of the world on
+    #[arg(long, value_name = "ADDR", requires = "world")]
+    pub(super) prometheus: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// Keep the repository of the demo in this (new or empty) folder
+    #[arg(long, value_name = "DIR")]
+    pub(super) keep: Option<PathBuf>,
+}
+
+/// Parses a Go duration.
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::canary::duration::parse(text).map_err(|error| error.to_string())
+}

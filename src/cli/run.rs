@@ -1,0 +1,207 @@
+//! `serin run`: the sidecar.
+
+use std::{process::ExitCode, sync::Arc};
+
+use tokio::{net::TcpListener, sync::watch};
+
+use super::{
+    Failure,
+    args::{RunArgs, StatusTarget, StatusTargetArgs},
+};
+use crate::{
+    canary::Defaults,
+    clock::Clock,
+    cluster::{self, Cluster, Connection, LeaseOptions},
+    error::Classified as _,
+    http::{Client, Egress, Rules, SecretFile},
+    repo::{Checkout, Hints, Options},
+    report::{Forge, Gitea, Notes},
+    runtime::{Runtime, Source, SourceOptions},
+};
+
+pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
+    super::runtime()?.block_on(serve(args))
+}
+
+async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
+    let clock = Clock::system();
+    let options = Options {
+        branch: args.git.branch.clone(),
+        path: args.git.path.clone(),
+    };
+    let checkout = Arc::new(Checkout::open(&args.git.checkout, options)?);
+    let connection = Connection {
+        kubeconfig: args.cluster.kubeconfig.clone(),
+        context: args.cluster.context.clone(),
+    };
+    let (client, in_cluster, api_host) = cluster::connect(&connection).await?;
+    let http = Client::new(egress(&args, in_cluster, api_host.as_deref()).await);
+    let forges = forges(&args.to, &checkout, &Client::new(Egress::Open), clock)?;
+    let (cluster, changes) = Cluster::new(client, args.cluster.namespace.clone());
+    let state_namespace = state_namespace(&args, in_cluster);
+    let source = Source::new(
+        Arc::clone(&checkout),
+        Hints::Files { poll: args.poll },
+        forges,
+        SourceOptions {
+            name: args.source_name.clone().unwrap_or_else(|| checkout.name()),
+            namespace: args
+                .cluster
+                .namespace
+                .clone()
+                .unwrap_or_else(|| "default".to_owned()),
+            state_namespace: state_namespace.clone(),
+            defaults: defaults(&args),
+            cluster_name: args.cluster_name.clone(),
+            apply: args.apply,
+            apply_deadline: args.apply_deadline,
+        },
+        clock,
+    );
+    let runtime = Runtime {
+        cluster,
+        changes,
+        clock,
+        http,
+        defaults: defaults(&args),
+        lease: args.lease.unwrap_or(in_cluster).then(|| lease(state_namespace)),
+        source: Some(source),
+    };
+    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
+        Failure::user(
+            format!("cannot listen on {}: {error}", args.listen),
+            "choose another address by --listen",
+        )
+    })?;
+    tracing::info!(
+        checkout = %args.git.checkout.display(),
+        listen = %listener.local_addr().unwrap_or(args.listen),
+        apply = args.apply,
+        "Serin starts."
+    );
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        interrupted().await;
+        tracing::info!("Shutting down.");
+        stop.send_replace(true);
+        std::future::pending::<()>().await;
+    });
+    runtime
+        .run(stopped, |router| {
+            tokio::spawn(async move { axum::serve(listener, router).await });
+        })
+        .await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for SIGINT or SIGTERM.
+pub(super) async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut term) = signal(SignalKind::terminate()) else {
+        tokio::signal::ctrl_c().await.ok();
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = term.recv() => {}
+    }
+}
+
+fn defaults(args: &RunArgs) -> Defaults {
+    Defaults {
+        mesh_provider: args.mesh_provider.clone(),
+        metrics_server: args.metrics_server.clone(),
+        selector_labels: args.selector_labels.clone(),
+        include_label_prefix: args.include_label_prefix.clone(),
+        ingress_class: None,
+        track_configs: args.enable_config_tracking,
+        no_cross_namespace_refs: args.no_cross_namespace_refs,
+        drain: args.drain,
+    }
+}
+
+/// In a cluster, addresses from custom resources may not reach what only this pod can; elsewhere they may,
+/// unless the user has drawn the line by `--allow-egress`.
+async fn egress(args: &RunArgs, in_cluster: bool, api_host: Option<&str>) -> Egress {
+    if !in_cluster && args.allow_egress.is_empty() {
+        return Egress::Open;
+    }
+    let mut denied = Vec::new();
+    if let Some(host) = api_host
+        && let Ok(found) = tokio::net::lookup_host((host.trim_matches(['[', ']']), 443)).await
+    {
+        denied.extend(found.map(|address| address.ip()));
+    }
+    Egress::Restricted(Rules {
+        allow: args.allow_egress.clone(),
+        api_server: denied,
+    })
+}
+
+pub(super) fn forges(
+    args: &StatusTargetArgs,
+    checkout: &Checkout,
+    http: &Client,
+    clock: Clock,
+) -> Result<Vec<Arc<dyn Forge>>, Failure> {
+    let mut wanted = args.status.clone();
+    if wanted.is_empty() {
+        wanted.push(StatusTarget::Notes);
+    }
+    let mut forges: Vec<Arc<dyn Forge>> = Vec::new();
+    for target in wanted {
+        match target {
+            StatusTarget::None => {}
+            StatusTarget::Notes => match Notes::choose(checkout.dir(), args.notes_repo.as_deref(), clock) {
+                Ok(notes) => forges.push(Arc::new(notes)),
+                Err(error) => {
+                    let hint = error.hint().unwrap_or_default();
+                    tracing::warn!(%error, hint, "No git notes: outcomes are told by events only.");
+                }
+            },
+            StatusTarget::Gitea => forges.push(Arc::new(gitea(args, http)?)),
+        }
+    }
+    Ok(forges)
+}
+
+fn gitea(args: &StatusTargetArgs, http: &Client) -> Result<Gitea, Failure> {
+    let missing = |flag: &str| Failure::user(format!("--status gitea needs {flag}"), "see serin run --help");
+    let url = args
+        .status_url
+        .as_deref()
+        .ok_or_else(|| missing("--status-url"))?;
+    let repository = args
+        .status_repo
+        .as_deref()
+        .ok_or_else(|| missing("--status-repo"))?;
+    let token = args
+        .status_token_file
+        .as_ref()
+        .ok_or_else(|| missing("--status-token-file"))?;
+    Ok(Gitea::new(
+        url,
+        repository,
+        SecretFile::Path(token.clone()),
+        http.clone(),
+    )?)
+}
+
+fn state_namespace(args: &RunArgs, in_cluster: bool) -> String {
+    let pod = || std::fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/namespace").ok();
+    let given = args.state_namespace.clone();
+    given
+        .or_else(|| in_cluster.then(pod).flatten().map(|name| name.trim().to_owned()))
+        .or_else(|| args.cluster.namespace.clone())
+        .unwrap_or_else(|| "default".to_owned())
+}
+
+fn lease(namespace: String) -> LeaseOptions {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let identity = format!("{}-{}", host.trim(), std::process::id());
+    LeaseOptions {
+        namespace,
+        identity,
+        duration: std::time::Duration::from_secs(15),
+    }
+}
