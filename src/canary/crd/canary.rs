@@ -1,6 +1,6 @@
 //! The Canary.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     super::Provider,
@@ -55,78 +55,60 @@ pub(super) fn definition() -> Value {
 }
 
 fn spec() -> Value {
-    let providers = Provider::ALL.map(Provider::name);
     let analysis = analysis::schema();
-    let schema = object([
-        (
-            "provider",
-            about(
-                "Router that shifts the traffic; --mesh-provider if missing.",
-                one_of(&providers),
-            ),
-        ),
-        (
-            "metricsServer",
-            about(
-                "Address of the Prometheus API; --metrics-server if missing.",
-                text(),
-            ),
-        ),
-        (
-            "progressDeadlineSeconds",
-            about("Seconds that the canary may be not ready. Default 600.", number()),
-        ),
-        (
-            "targetRef",
-            about(
-                "What is rolled out.",
-                reference(&["DaemonSet", "Deployment", "Service"]),
-            ),
-        ),
-        ("autoscalerRef", about("What scales the target.", autoscaler())),
-        (
-            "ingressRef",
-            about(
-                "Ingress that leads to the service (skipper, nginx).",
-                reference(&["Ingress"]),
-            ),
-        ),
-        (
-            "routeRef",
-            about(
-                "ApisixRoute that leads to the service (apisix).",
-                reference(&["ApisixRoute"]),
-            ),
-        ),
-        (
-            "upstreamRef",
-            about("Upstream whose settings are copied (gloo).", upstream()),
-        ),
+    let deadline = "Seconds that the canary may be not ready. Default 600.";
+    let mut schema = object([
+        ("progressDeadlineSeconds", about(deadline, number())),
         (
             "service",
-            about(
-                "The services that clients reach the workload by.",
-                service::schema(),
-            ),
+            about("The services that clients use.", service::schema()),
         ),
         ("skipAnalysis", about("Promote without analysis.", boolean())),
         (
             "revertOnDeletion",
-            about("Restore the target when the Canary is deleted.", boolean()),
+            about("Restore the target at the end.", boolean()),
         ),
         ("suspend", about("Do nothing.", boolean())),
         ("analysis", about("How a revision is judged.", analysis.clone())),
-        (
-            "canaryAnalysis",
-            about("The analysis, by its name in v1alpha3.", analysis),
-        ),
+        ("canaryAnalysis", about("Its name in v1alpha3.", analysis)),
     ]);
+    if let (Some(properties), Some(more)) = (properties(&mut schema), properties(&mut references())) {
+        properties.append(more);
+    }
     required(schema, &["targetRef"])
+}
+
+/// What a Canary refers to.
+fn references() -> Value {
+    let provider = one_of(&Provider::ALL.map(Provider::name));
+    let target = reference(&["DaemonSet", "Deployment", "Service"]);
+    object([
+        ("provider", about("Router; --mesh-provider if missing.", provider)),
+        (
+            "metricsServer",
+            about("Prometheus API; --metrics-server if missing.", text()),
+        ),
+        ("targetRef", about("What is rolled out.", target)),
+        ("autoscalerRef", about("What scales the target.", autoscaler())),
+        ("ingressRef", about("Ingress to clone.", reference(&["Ingress"]))),
+        (
+            "routeRef",
+            about("ApisixRoute to clone.", reference(&["ApisixRoute"])),
+        ),
+        (
+            "upstreamRef",
+            about("Upstream to copy settings from.", upstream()),
+        ),
+    ])
+}
+
+fn properties(schema: &mut Value) -> Option<&mut Map<String, Value>> {
+    schema.get_mut("properties").and_then(Value::as_object_mut)
 }
 
 fn upstream() -> Value {
     let mut schema = reference(&["Upstream"]);
-    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+    if let Some(properties) = properties(&mut schema) {
         properties.insert("namespace".to_owned(), text());
     }
     schema
@@ -135,7 +117,7 @@ fn upstream() -> Value {
 fn autoscaler() -> Value {
     let at_least_one = || with(integer(), "minimum", json!(1));
     let mut schema = reference(&["HorizontalPodAutoscaler", "ScaledObject"]);
-    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+    if let Some(properties) = properties(&mut schema) {
         properties.insert("primaryScalerQueries".to_owned(), map(text()));
         let replicas = object([("minReplicas", at_least_one()), ("maxReplicas", at_least_one())]);
         properties.insert("primaryScalerReplicas".to_owned(), replicas);
