@@ -110,6 +110,12 @@ impl Runtime {
                 tasks.spawn(source.run(Arc::clone(&shared)));
             }
             dispatch(&shared, &mut self.changes, &mut tasks, &mut shutdown, &mut lead).await;
+            if let Some(reports) = shared.reports.as_ref().filter(|_| *shutdown.borrow()) {
+                // Forges hear what is owed to them, if they answer; else after the next start.
+                tokio::time::timeout(Duration::from_secs(5), reports.settled())
+                    .await
+                    .ok();
+            }
             settle(tasks).await;
             lock(&shared.workers).clear();
             lock(&shared.wanted).clear();

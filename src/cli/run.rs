@@ -12,7 +12,7 @@ use crate::{
     canary::Defaults,
     clock::Clock,
     cluster::{self, Cluster, Connection, LeaseOptions},
-    error::Classified as _,
+    error::{Class, Classified as _},
     http::{Client, Egress, Rules, SecretFile},
     repo::{Checkout, Hints, Options},
     report::{Forge, Gitea, Notes},
@@ -29,7 +29,7 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
         branch: args.git.branch.clone(),
         path: args.git.path.clone(),
     };
-    let checkout = Arc::new(Checkout::open(&args.git.checkout, options)?);
+    let checkout = Arc::new(open(&args, &options).await?);
     let connection = Connection {
         kubeconfig: args.cluster.kubeconfig.clone(),
         context: args.cluster.context.clone(),
@@ -104,6 +104,23 @@ pub(super) async fn interrupted() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = term.recv() => {}
+    }
+}
+
+/// Opens the checkout. One that is not there yet (before git-sync's first sync) is waited for.
+async fn open(args: &RunArgs, options: &Options) -> Result<Checkout, Failure> {
+    loop {
+        match Checkout::open(&args.git.checkout, options.clone()) {
+            Err(error) if matches!(error.class(), Class::Retry(_)) => {
+                let hint = error.hint().unwrap_or_default();
+                tracing::warn!(%error, hint, "No checkout yet; waiting for it.");
+            }
+            opened => return Ok(opened?),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(args.poll) => {}
+            () = interrupted() => return Err(Failure::user("interrupted before there was a checkout", "")),
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 
 use crate::{
     canary::{Canary, CommitReport, Phase, Status, reason},
-    manifest::{Object, Snapshot, declared_by},
-    plan::revision_parts,
+    manifest::{Object, Snapshot},
+    plan,
     report::{self, CommitState, Outcome},
 };
 
@@ -16,19 +16,17 @@ pub(super) const KEPT: usize = 5;
 pub(super) struct Expected {
     /// Full id of the commit.
     pub(super) commit: String,
-    /// The target and its configs, as the commit has them, without what others own (replicas).
-    pub(super) rendered: Vec<Object>,
+    /// The target and its configs as the commit declares them, each with what was declared before.
+    pub(super) rendered: Vec<(Object, Option<Object>)>,
 }
 
 impl Expected {
-    /// Whether every field of a revision that the commit declares is live.
+    /// Whether what is live is what the commit declares, and nothing that it removed is left.
     pub(super) fn is_live(&self, snapshot: &Snapshot) -> bool {
         !self.rendered.is_empty()
-            && self.rendered.iter().all(|object| {
-                let key = object.key();
-                snapshot
-                    .get(&key)
-                    .is_some_and(|live| declared_by(object, live, revision_parts(&key.kind)))
+            && self.rendered.iter().all(|(object, before)| {
+                let live = snapshot.get(&object.key());
+                live.is_some_and(|live| plan::explains(object, before.as_ref(), live))
             })
     }
 }

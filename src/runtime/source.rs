@@ -196,13 +196,13 @@ impl Source {
             self.reports.plan(&waiting.commit, canary);
         }
         let source = self.clone();
-        let commit = waiting.commit.clone();
+        let (commit, from) = (waiting.commit.clone(), waiting.from.clone());
         let found = read::off_thread(move || {
             read::again(
                 &source.checkout,
                 &source.cache,
                 &source.settings,
-                &commit,
+                (&commit, from.as_ref()),
                 &canaries,
             )
         });
@@ -260,7 +260,8 @@ impl Source {
                     .say(older, canary, &outcome::superseded(commit.short()));
             }
             let awaits = matches!(touched.effect, Effect::Run | Effect::Initialize);
-            let expected = read::expected(&reading.manifests, canary, commit).filter(|_| awaits);
+            let expected = read::expected(&reading.manifests, reading.before.as_ref(), canary, commit)
+                .filter(|_| awaits);
             if let Some(expected) = expected {
                 self.supersede(shared, state, canary, commit);
                 self.reports.say(commit, canary, &outcome::detected());
@@ -274,6 +275,7 @@ impl Source {
             state.waiting.retain(|waiting| waiting.commit != commit);
             state.waiting.push(Waiting {
                 commit,
+                from: reading.plan.from.as_ref().map(|from| from.id.clone()),
                 canaries,
                 since: shared.now(),
             });

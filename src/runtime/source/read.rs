@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    manifest::{Cache, Object, ObjectKey, config_references},
+    manifest::{Cache, ObjectKey, config_references},
     plan::{self, Manifests, Plan, Planned, Refusal, Settings},
     repo::{Checkout, CommitId, RepoError, Revision},
     runtime::commits::Expected,
@@ -13,6 +13,8 @@ use crate::{
 pub(super) struct Reading {
     pub(super) plan: Plan,
     pub(super) manifests: Manifests,
+    /// What the older revision declares.
+    pub(super) before: Option<Manifests>,
     /// What is wrong in the files that the range changed.
     pub(super) faults: Vec<String>,
     pub(super) apply: Vec<Planned>,
@@ -52,6 +54,7 @@ pub(super) fn range(
     Ok(Reading {
         plan,
         manifests,
+        before: old,
         faults,
         apply,
         refused,
@@ -59,15 +62,25 @@ pub(super) fn range(
 }
 
 /// What has to be live for a commit to be what is live, for one of its canaries.
-pub(super) fn expected(manifests: &Manifests, canary: &ObjectKey, commit: &CommitId) -> Option<Expected> {
+pub(super) fn expected(
+    manifests: &Manifests,
+    before: Option<&Manifests>,
+    canary: &ObjectKey,
+    commit: &CommitId,
+) -> Option<Expected> {
     let target = plan::target_of(manifests.object(canary)?)?;
     let target = manifests.object(&target)?;
     let configs = config_references(target).into_keys();
     let configs = configs.filter_map(|key| manifests.object(&key));
-    let rendered: Vec<Object> = std::iter::once(target).chain(configs).cloned().collect();
+    let rendered = std::iter::once(target).chain(configs).map(|object| {
+        (
+            object.clone(),
+            before.and_then(|before| before.object(&object.key())).cloned(),
+        )
+    });
     Some(Expected {
         commit: commit.to_string(),
-        rendered,
+        rendered: rendered.collect(),
     })
 }
 
@@ -76,13 +89,16 @@ pub(super) fn again(
     checkout: &Checkout,
     cache: &Cache,
     settings: &Settings,
-    commit: &CommitId,
+    commits: (&CommitId, Option<&CommitId>),
     canaries: &[ObjectKey],
 ) -> Result<Vec<(ObjectKey, Expected)>, RepoError> {
+    let (commit, from) = commits;
     let manifests = plan::manifests(checkout, cache, settings, commit)?;
-    let found = canaries
-        .iter()
-        .filter_map(|canary| expected(&manifests, canary, commit).map(|expected| (canary.clone(), expected)));
+    let before = from.and_then(|from| plan::manifests(checkout, cache, settings, from).ok());
+    let found = canaries.iter().filter_map(|canary| {
+        let expected = expected(&manifests, before.as_ref(), canary, commit)?;
+        Some((canary.clone(), expected))
+    });
     Ok(found.collect())
 }
 

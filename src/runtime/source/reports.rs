@@ -64,6 +64,11 @@ impl Reports {
         }
     }
 
+    /// Returns when forges have been told all that is owed.
+    pub(in crate::runtime) async fn settled(&self) {
+        self.outbox.settled().await;
+    }
+
     pub(super) fn outbox(&self) -> &Outbox {
         &self.outbox
     }

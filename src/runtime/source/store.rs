@@ -31,6 +31,9 @@ pub(super) struct Stored {
 pub(super) struct Waiting {
     /// The commit.
     pub(super) commit: CommitId,
+    /// The commit that it was compared with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) from: Option<CommitId>,
     /// `<namespace>/<name>` of the canaries that wait for it.
     pub(super) canaries: BTreeSet<String>,
     /// Since when.
@@ -119,6 +122,7 @@ mod tests {
         let id: CommitId = "0123456789012345678901234567890123456789".parse().unwrap();
         let waiting = Waiting {
             commit: id.clone(),
+            from: None,
             canaries: BTreeSet::from(["test/podinfo".to_owned()]),
             since: Timestamp::UNIX_EPOCH,
         };
