@@ -5,6 +5,7 @@ mod commits;
 mod effects;
 mod facts;
 mod notice;
+mod rivals;
 mod server;
 mod source;
 mod telemetry;

@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 
+use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Shared, effects, facts, notice::Notice};
+use super::{Shared, effects, facts, notice::Notice, rivals};
 use crate::{
     canary::{Announced, Canary, Status},
     cluster::ClusterError,
@@ -17,6 +18,9 @@ use crate::{
     manifest::{Object, ObjectKey, Reading, Snapshot, Write},
     rollout::{Answer, AskId, Effect, State, Step, step},
 };
+
+/// What Flagger puts on a Canary with `revertOnDeletion`.
+const FLAGGERS_FINALIZER: &str = "finalizer.flagger.app";
 
 /// Something that may give the machine a step.
 #[derive(Debug)]
@@ -180,6 +184,9 @@ impl Worker {
             Ok(canary) => canary,
             Err(error) => return self.invalid(&object, &error).await,
         };
+        if let Some(error) = rivals::refuse(&self.shared, &object) {
+            return self.invalid(&object, &error).await;
+        }
         let (snapshot, complete) = facts::gather(&self.shared, &canary);
         canary
             .spec
@@ -268,12 +275,40 @@ impl Worker {
             return self.prove(canary).await;
         }
         let deleted = object.at("/metadata/deletionTimestamp").is_some();
+        if deleted {
+            self.let_go(object).await?;
+            return Ok(Next::At(None));
+        }
+        let Some(memory) = &mut self.memory else {
+            return Ok(Next::At(None));
+        };
         let facts = facts::observe(canary, snapshot, &memory.answers, deleted);
         let step = step(canary, &memory.state, &facts, now);
         if !self.execute(canary, snapshot, &step.effects).await? {
             return Ok(Next::At(Some(Instant::now() + Duration::from_millis(100))));
         }
         self.conclude(canary, snapshot, step).await
+    }
+
+    /// Removes the finalizer that a Flagger has left: nobody else would, and the Canary could not go.
+    async fn let_go(&self, object: &Object) -> Result<(), ClusterError> {
+        let finalizers = object.at("/metadata/finalizers").and_then(Value::as_array);
+        let at = finalizers.and_then(|all| all.iter().position(|name| name == FLAGGERS_FINALIZER));
+        let Some(at) = at else { return Ok(()) };
+        let path = format!("/metadata/finalizers/{at}");
+        let patch = json!([
+            {"op": "test", "path": path, "value": FLAGGERS_FINALIZER},
+            {"op": "remove", "path": path},
+        ]);
+        let patch = serde_json::from_value(patch).unwrap_or_default();
+        self.shared
+            .cluster
+            .write(Write::Patch {
+                key: self.key.clone(),
+                patch,
+            })
+            .await
+            .map(drop)
     }
 
     /// Writes the state as it is, before anything is touched, to see that the CRD keeps Serin's fields.
