@@ -7,6 +7,8 @@ mod common;
 mod cases;
 #[path = "conformance/objects.rs"]
 mod objects;
+#[path = "conformance/transcript.rs"]
+mod transcript;
 
 use futures::future::BoxFuture;
 use kube::Client;
@@ -53,5 +55,15 @@ async fn the_real_api_server_keeps_the_contract() -> anyhow::Result<()> {
 async fn the_cases_of_the_embedded_cluster_hold_on_the_real_api_server() -> anyhow::Result<()> {
     let lab = Lab::start_api_only().await?;
     cases::run_all(lab.client(ADMIN).await?).await;
+    Ok(())
+}
+
+/// `RECORD=1` writes the record anew.
+#[tokio::test]
+async fn the_record_of_answers_is_that_of_the_real_api_server() -> anyhow::Result<()> {
+    let lab = Lab::start_api_only().await?;
+    let record = std::env::var_os("RECORD").is_some();
+    let differences = transcript::play(&lab.client(ADMIN).await?, false, record).await;
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
     Ok(())
 }

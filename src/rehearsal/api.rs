@@ -23,7 +23,7 @@ use self::{
     respond::{Form, Include, View, answer, refusal},
     route::{Place, Query, Route, route},
 };
-use super::store::{ApiError, Intent, Kind, Part, Store, Target, json as j, selector::Selector};
+use super::store::{ApiError, Cause, Intent, Kind, Part, Store, Target, json as j, selector::Selector};
 use crate::manifest::Object;
 
 /// The largest body that is read, as with etcd behind a kube-apiserver.
@@ -66,6 +66,9 @@ fn respond(
 ) -> Result<Response<Body>, ApiError> {
     let json = match route {
         Route::Resource(place) => {
+            if discovery::resources(store, &place.group, &place.version).is_err() {
+                return Ok(no_page());
+            }
             let kind = kind(store, &place)?;
             let call = Call {
                 store: store.clone(),
@@ -95,9 +98,16 @@ fn respond(
         Route::Groups => discovery::groups(store),
         Route::Group(group) => discovery::group(store, &group)?,
         Route::GroupVersion(group, version) => discovery::resources(store, &group, &version)?,
-        Route::Unknown => return Err(ApiError::no_such_path()),
+        Route::Unknown => return Ok(no_page()),
     };
     Ok(answer(200, &json))
+}
+
+/// What is answered for paths of which nothing is known.
+fn no_page() -> Response<Body> {
+    let mut response = Response::new(Body::from("404 page not found\n"));
+    *response.status_mut() = http::StatusCode::NOT_FOUND;
+    response
 }
 
 fn kind(store: &Store, place: &Place) -> Result<Arc<Kind>, ApiError> {
@@ -120,7 +130,14 @@ fn dispatch(call: &Call) -> Result<Response<Body>, ApiError> {
         "" => {}
         "status" if version.is_some_and(|v| v.status) => {}
         "scale" if version.is_some_and(|v| v.scale) => return scale::scale(call),
-        _ => return Err(ApiError::no_such_path()),
+        _ if call.kind.builtin => return Err(ApiError::no_such_path()),
+        _ => {
+            return Err(ApiError::not_found(
+                &call.kind.group,
+                &call.kind.plural,
+                &call.place.name,
+            ));
+        }
     }
     let named = !call.place.name.is_empty();
     match (call.method.as_str(), named) {
@@ -202,9 +219,16 @@ impl Call {
         match self.query.text("dryRun") {
             "" => Ok(false),
             "All" => Ok(true),
-            other => Err(ApiError::bad_request(format!(
-                "dryRun: unsupported value {other:?}"
-            ))),
+            other => {
+                let options = match self.method.as_str() {
+                    "POST" => "CreateOptions",
+                    "PUT" => "UpdateOptions",
+                    "PATCH" => "PatchOptions",
+                    _ => "DeleteOptions",
+                };
+                let cause = Cause::unsupported("dryRun", &serde_json::json!([other]), &["All"]);
+                Err(ApiError::invalid_options(options, cause))
+            }
         }
     }
 
@@ -231,6 +255,7 @@ impl Call {
             },
             dry_run: self.dry_run()?,
             strict: self.query.text("fieldValidation") == "Strict",
+            patch: false,
         })
     }
 
@@ -249,7 +274,7 @@ impl Call {
                 return Ok(value);
             }
             if media.contains("protobuf") || media.contains("cbor") {
-                return Err(ApiError::unsupported_media(media));
+                return Err(ApiError::unsupported_media());
             }
             Err(ApiError::bad_request(format!(
                 "the body of the request is not valid JSON: {error}"
@@ -264,6 +289,14 @@ impl Call {
             return Err(ApiError::bad_request("the body of the request is not an object"));
         }
         self.check_type(&body)?;
+        for field in ["name", "namespace", "generateName"] {
+            if j::at(&body, &["metadata", field]).is_some_and(|v| !v.is_string() && !v.is_null()) {
+                let (kind, version) = (&target.kind.kind, &target.version);
+                return Err(ApiError::bad_request(format!(
+                    "{kind} in version {version:?} cannot be handled as a {kind}: metadata.{field} is not a string"
+                )));
+            }
+        }
         let namespace = j::text(&body, &["metadata", "namespace"]);
         if target.kind.namespaced && !namespace.is_empty() && namespace != target.namespace {
             return Err(ApiError::bad_request(
@@ -280,16 +313,18 @@ impl Call {
     fn check_type(&self, body: &Value) -> Result<(), ApiError> {
         let expected = (self.kind.api_version(&self.place.version), self.kind.kind.clone());
         let got = (j::text(body, &["apiVersion"]), j::text(body, &["kind"]));
+        let (version, kind) = (&self.place.version, &expected.1);
         if !got.0.is_empty() && got.0 != expected.0 {
+            let why = format!("no kind {:?} is registered for version {:?}", got.1, got.0);
             return Err(ApiError::bad_request(format!(
-                "the API version in the data ({}) does not match the expected API version ({})",
-                got.0, expected.0
+                "{} in version {:?} cannot be handled as a {kind}: {why}",
+                got.1, got.0
             )));
         }
         if !got.1.is_empty() && got.1 != expected.1 {
             return Err(ApiError::bad_request(format!(
-                "the kind in the data ({}) does not match the expected kind ({})",
-                got.1, expected.1
+                "{} in version {version:?} cannot be handled as a {kind}: unknown conversion",
+                got.1
             )));
         }
         Ok(())

@@ -65,6 +65,16 @@ pub(crate) fn record_update(
     if owners.is_empty() {
         owners = old.map(owners::read).unwrap_or_default();
     }
+    // A list with one empty entry asks to forget all owners.
+    let reset = *j::items(new, &["metadata", "managedFields"]) == [json!({})];
+    if reset {
+        owners.clear();
+    }
+    if old.is_some() && owners.is_empty() {
+        // What nobody is known to own stays so until someone applies.
+        owners::write(new, owners);
+        return;
+    }
     let difference = compare(&node, old.map(ownable).as_ref(), Some(&ownable(new)));
     if !owners
         .iter()
@@ -75,7 +85,7 @@ pub(crate) fn record_update(
             operation: "Update".to_owned(),
             api_version: api_version.clone(),
             subresource: subresource.to_owned(),
-            time: now.to_owned(),
+            time: String::new(),
             fields: Set::default(),
         });
     }
@@ -88,7 +98,10 @@ pub(crate) fn record_update(
         }
         if fields != owner.fields {
             owner.fields = fields;
-            now.clone_into(&mut owner.time);
+            // The scale subresource leaves no time.
+            if owner.subresource != "scale" {
+                now.clone_into(&mut owner.time);
+            }
         }
     }
     owners::write(new, owners);
@@ -115,7 +128,9 @@ pub(crate) fn apply(
     } else {
         fields_of(&node, &declared)
     };
-    let mut owners = live.map(owners::read).unwrap_or_default();
+    let mut owners = live
+        .map(|live| known_owners(&node, &api_version, live, now))
+        .unwrap_or_default();
     let is_mine = |o: &Owner| o.is(&intent.manager, "Apply", subresource, &api_version);
     let last = owners
         .iter()
@@ -156,6 +171,22 @@ pub(crate) fn apply(
     })
 }
 
+/// Returns the owners of an object. What has none was there before the first apply.
+fn known_owners(node: &Node<'_>, api_version: &str, live: &Value, now: &str) -> Vec<Owner> {
+    let owners = owners::read(live);
+    if !owners.is_empty() {
+        return owners;
+    }
+    vec![Owner {
+        manager: "before-first-apply".to_owned(),
+        operation: "Update".to_owned(),
+        api_version: api_version.to_owned(),
+        subresource: String::new(),
+        time: now.to_owned(),
+        fields: compare(node, None, Some(&ownable(live))).changed,
+    }]
+}
+
 /// An intent may name the incarnation and the state that it is meant for.
 fn check_guards(target: &Target, live: Option<&Value>, config: &Value) -> Result<(), ApiError> {
     let kind = &target.kind;
@@ -180,20 +211,38 @@ fn check_guards(target: &Target, live: Option<&Value>, config: &Value) -> Result
     Ok(())
 }
 
-/// An intent must not name fields that the type lacks.
+/// An intent must have the types of its kind, and name no field that it lacks.
 fn check_declared(target: &Target, config: &Value) -> Result<(), ApiError> {
-    let unknown = schema::unknown_fields(&target.kind, &target.version, config)?;
-    let Some(field) = unknown.first() else {
-        return Ok(());
+    let (kind, version) = (&target.kind, &target.version);
+    let refuse = |why: &str| {
+        let name = |field: &str| j::text(config, &["metadata", field]);
+        let api_version = kind.api_version(version);
+        let group_version = if kind.group.is_empty() {
+            format!("/{version}")
+        } else {
+            api_version
+        };
+        Err(ApiError::unclassified(format!(
+            "failed to create typed patch object ({}/{}; {group_version}, Kind={}): {why}",
+            name("namespace"),
+            name("name"),
+            kind.kind
+        )))
     };
-    let kind = &target.kind;
-    Err(ApiError::internal(format!(
-        "failed to create typed patch object ({}/{}; {}, Kind={}): .{field}: field not declared in schema",
-        target.namespace,
-        target.name,
-        kind.api_version(&target.version),
-        kind.kind
-    )))
+    let unknown = match schema::unknown_fields(kind, version, config) {
+        Ok(unknown) => unknown,
+        Err(error) => return refuse(&error.message),
+    };
+    if let Some(field) = unknown.first() {
+        return refuse(&format!(".{field}: field not declared in schema"));
+    }
+    if let Some(cause) = schema::mistyped(kind, version, config).first() {
+        return refuse(&format!(".{}: {}", cause.field, cause.message));
+    }
+    match merge::duplicate(&Node::root(kind, version), config, "") {
+        Some(text) => refuse(&text),
+        None => Ok(()),
+    }
 }
 
 /// Returns the part of an intent that this endpoint may write, without nulls.

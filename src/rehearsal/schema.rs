@@ -90,9 +90,18 @@ pub(crate) fn validate(kind: &Kind, version: &str, value: &Value, old: Option<&V
         let mut value = value.clone();
         j::remove(&mut value, &["metadata"]);
         structural::validate(schema, &value, "", &mut causes);
-        if kind.version(version).is_some_and(|v| !v.status) {
-            return causes;
-        }
+    }
+    causes
+}
+
+/// Returns the fields of an intent for a custom resource that have the wrong type, or name an entry twice.
+pub(crate) fn mistyped(kind: &Kind, version: &str, value: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    if let Some(schema) = schema_of(kind, version).filter(|_| !kind.builtin) {
+        let mut value = value.clone();
+        j::remove(&mut value, &["metadata"]);
+        structural::validate(schema, &value, "", &mut causes);
+        causes.retain(|c| matches!(c.reason, "FieldValueTypeInvalid" | "FieldValueDuplicate"));
     }
     causes
 }
@@ -111,6 +120,28 @@ pub(crate) fn serve(kind: &Kind, version: &str, value: &mut Value) {
     }
 }
 
+/// Counts the templates of a DaemonSet in the annotation that its first API version left behind.
+pub(crate) fn count_templates(old: Option<&Value>, value: &mut Value) {
+    let path = [
+        "metadata",
+        "annotations",
+        "deprecated.daemonset.template.generation",
+    ];
+    let count = old.map_or(1, |old| {
+        let count: i64 = j::text(old, &path).parse().unwrap_or_default();
+        let template = ["spec", "template"];
+        count + i64::from(j::at(old, &template) != j::at(value, &template))
+    });
+    j::set(value, &path, count.to_string());
+}
+
+/// Sets what a built-in object always has, if only as null or empty; nobody owns that.
+pub(crate) fn fill(kind: &Kind, value: &mut Value) {
+    if kind.builtin {
+        defaults::fill(&kind.kind, value);
+    }
+}
+
 /// Gives a new built-in object the status that it starts with.
 pub(crate) fn first_status(kind: &str, value: &mut Value) {
     let status = match kind {
@@ -123,6 +154,10 @@ pub(crate) fn first_status(kind: &str, value: &mut Value) {
         "Pod" => json!({"phase": "Pending", "qosClass": "BestEffort"}),
         "Namespace" => json!({"phase": "Active"}),
         "HorizontalPodAutoscaler" => json!({"currentMetrics": null, "desiredReplicas": 0}),
+        "CustomResourceDefinition" => {
+            let stored = definition::storage(value);
+            json!({"acceptedNames": {"kind": "", "plural": ""}, "conditions": null, "storedVersions": [stored]})
+        }
         _ => return,
     };
     j::set(value, &["status"], status);

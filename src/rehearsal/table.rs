@@ -8,7 +8,7 @@ mod path;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::store::Kind;
+use super::store::{Kind, json as j};
 use crate::manifest::Object;
 
 /// One column.
@@ -32,9 +32,15 @@ impl Column {
         }
     }
 
-    fn wide(name: &str) -> Self {
+    /// Reads `Name`, `Name*` (wide), `#Name` (a number).
+    fn read(text: &str) -> Self {
+        let (name, priority) = text.strip_suffix('*').map_or((text, 0), |name| (name, 1));
+        let (name, kind) = name
+            .strip_prefix('#')
+            .map_or((name, "string"), |name| (name, "integer"));
         Self {
-            priority: 1,
+            kind: kind.to_owned(),
+            priority,
             ..Self::text(name)
         }
     }
@@ -45,6 +51,30 @@ impl Column {
             "priority": self.priority,
         })
     }
+}
+
+/// Writes a label selector as text, such as `app=web,tier in (a,b)`.
+pub(crate) fn selector_text(selector: &Value) -> String {
+    let labels = selector
+        .get("matchLabels")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
+    let mut parts: Vec<String> = labels
+        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+        .collect();
+    for expression in j::items(selector, &["matchExpressions"]) {
+        let key = j::text(expression, &["key"]);
+        let values = j::strings(expression, &["values"]).join(",");
+        parts.push(match j::text(expression, &["operator"]) {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "Exists" => key.to_owned(),
+            _ => format!("!{key}"),
+        });
+    }
+    parts.sort();
+    parts.join(",")
 }
 
 /// Returns column definitions, and the cells of each object.

@@ -107,6 +107,8 @@ cases![
     forms::discovery_lists_resources,
 ];
 
+pub(super) use definition::install_definitions;
+
 /// What a case works with.
 #[derive(Clone)]
 pub(super) struct Context {
@@ -118,7 +120,7 @@ pub(super) struct Context {
 
 /// Runs every case, each in a namespace of its own, and fails with the names of those that failed.
 pub(super) async fn run_all(client: Client) {
-    definition::install_definitions(&client).await;
+    install_definitions(&client).await;
     let mut failed = Vec::new();
     for (number, (name, run)) in ALL.iter().enumerate() {
         let namespace = format!("case-{number}");

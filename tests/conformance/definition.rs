@@ -46,7 +46,8 @@ pub(super) fn widget_spec() -> Value {
     })
 }
 
-pub(super) async fn install_definitions(client: &Client) {
+/// Creates the definition and waits until it is served.
+pub(in super::super) async fn install_definitions(client: &Client) {
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource(DEFINITIONS));
     let definition = object(
         DEFINITIONS,

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Call, respond::answer};
 use crate::rehearsal::{
     apply,
-    store::{ApiError, Cause, Draft, json as j},
+    store::{ApiError, Cause, Draft, Intent, Target, json as j},
 };
 
 /// The four kinds of patch.
@@ -34,7 +34,7 @@ impl Patch {
             "application/merge-patch+json" => Ok(Self::Merge(object(call.json()?)?)),
             "application/strategic-merge-patch+json" => Ok(Self::Strategic(object(call.json()?)?)),
             "application/apply-patch+yaml" => Ok(Self::Apply(object(call.json()?)?)),
-            other => Err(ApiError::unsupported_media(other)),
+            _ => Err(ApiError::unsupported_media()),
         }
     }
 
@@ -50,7 +50,7 @@ impl Patch {
             })?,
             Self::Merge(patch) => json_patch::merge(&mut new, patch),
             Self::Strategic(patch) => new = apply::strategic(kind, old, patch)?,
-            Self::Apply(_) => return Err(ApiError::unsupported_media("application/apply-patch+yaml")),
+            Self::Apply(_) => return Err(ApiError::unsupported_media()),
         }
         Ok(new)
     }
@@ -60,7 +60,8 @@ fn object(value: Value) -> Result<Value, ApiError> {
     if value.is_object() {
         Ok(value)
     } else {
-        Err(ApiError::bad_request("the patch is not an object"))
+        let why = "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}";
+        Err(ApiError::bad_request(why))
     }
 }
 
@@ -69,6 +70,10 @@ pub(super) fn patch(call: &Call) -> Result<Response<Body>, ApiError> {
     let target = call.target()?;
     let intent = call.intent()?;
     let patch = Patch::read(call)?;
+    let intent = Intent {
+        patch: true,
+        ..intent
+    };
     let (code, object) = match patch {
         Patch::Apply(config) => {
             check_apply(call, &config)?;
@@ -90,15 +95,17 @@ pub(super) fn patch(call: &Call) -> Result<Response<Body>, ApiError> {
             })?
         }
         Patch::Strategic(_) if !target.kind.builtin => {
-            return Err(ApiError::unsupported_media(
-                "application/strategic-merge-patch+json",
-            ));
+            return Err(ApiError::unsupported_patch());
         }
         patch => {
             let kind = target.kind.kind.clone();
-            let update = call
-                .store
-                .transact(|s| s.update(&target, &intent, |old| patch.on(&kind, old).map(Draft::of)));
+            let update = call.store.transact(|s| {
+                s.update(&target, &intent, |old| {
+                    let new = patch.on(&kind, old)?;
+                    check_identity(&target, old, &new)?;
+                    Ok(Draft::of(new))
+                })
+            });
             (200, update?)
         }
     };
@@ -120,6 +127,30 @@ fn check_apply(call: &Call, config: &Value) -> Result<(), ApiError> {
             "the name of the object ({name}) does not match the name on the URL ({})",
             call.place.name
         )));
+    }
+    Ok(())
+}
+
+/// A patch must not make another object of it.
+fn check_identity(target: &Target, old: &Value, new: &Value) -> Result<(), ApiError> {
+    let (name, url) = (j::text(new, &["metadata", "name"]), &target.name);
+    if name != url {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({url})"
+        )));
+    }
+    let (uid, present) = (
+        j::text(new, &["metadata", "uid"]),
+        j::text(old, &["metadata", "uid"]),
+    );
+    if !uid.is_empty() && uid != present {
+        let cause = Cause::invalid("metadata.uid", &uid.into(), "field is immutable");
+        return Err(ApiError::invalid(
+            &target.kind.group,
+            &target.kind.kind,
+            &target.name,
+            &[cause],
+        ));
     }
     Ok(())
 }

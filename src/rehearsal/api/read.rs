@@ -120,7 +120,7 @@ impl Token {
         if text.is_empty() {
             return Ok(None);
         }
-        let bad = || ApiError::bad_request("continue key is not valid");
+        let bad = || ApiError::bad_request("invalid continue token: continue key is not valid");
         let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD
             .decode(text)
             .map_err(|_| bad())?;

@@ -129,6 +129,10 @@ impl View {
         let objects: Vec<Object> = objects.iter().map(|o| self.whole(o)).collect();
         let revision = revision.to_string();
         let mut meta = if page.is_object() { page } else { json!({}) };
+        if !self.kind.builtin && self.form == Form::Whole && meta.get("continue").is_none() {
+            // As a list without a type is written.
+            meta = json!({"continue": ""});
+        }
         if let Some(map) = meta.as_object_mut() {
             map.insert("resourceVersion".to_owned(), revision.clone().into());
         }

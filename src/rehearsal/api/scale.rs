@@ -5,7 +5,10 @@ use http::{Method, Response};
 use serde_json::{Value, json};
 
 use super::{Call, patch::Patch, respond::answer};
-use crate::rehearsal::store::{ApiError, Cause, Draft, Part, json as j};
+use crate::rehearsal::{
+    store::{ApiError, Cause, Draft, Part, json as j},
+    table::selector_text,
+};
 
 /// Answers requests to `/scale`.
 pub(super) fn scale(call: &Call) -> Result<Response<Body>, ApiError> {
@@ -64,19 +67,17 @@ fn shown(object: &Value) -> Value {
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         j::copy(object, &mut shown, &["metadata", field]);
     }
-    let labels = j::at(object, &["spec", "selector", "matchLabels"]).and_then(Value::as_object);
-    let selector: Vec<String> = labels
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
-        .collect();
+    let selector = selector_text(j::at(object, &["spec", "selector"]).unwrap_or(&Value::Null));
     let count = |path: &[&str]| j::at(object, path).and_then(Value::as_i64).unwrap_or_default();
-    j::set(&mut shown, &["spec", "replicas"], count(&["spec", "replicas"]));
+    j::set(&mut shown, &["spec"], json!({}));
+    if count(&["spec", "replicas"]) != 0 {
+        j::set(&mut shown, &["spec", "replicas"], count(&["spec", "replicas"]));
+    }
     j::set(
         &mut shown,
         &["status", "replicas"],
         count(&["status", "replicas"]),
     );
-    j::set(&mut shown, &["status", "selector"], selector.join(","));
+    j::set(&mut shown, &["status", "selector"], selector);
     shown
 }

@@ -99,11 +99,22 @@ async fn a_body_that_is_too_large_is_refused() {
 }
 
 #[path = "../../../tests/conformance/cases.rs"]
-mod conformance;
+mod cases;
 
 /// The cases that also run against a real kube-apiserver, in virtual time.
 #[tokio::test(start_paused = true)]
 async fn the_conformance_cases_hold() {
     let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
-    conformance::run_all(Cluster::new(clock).client("conformance")).await;
+    cases::run_all(Cluster::new(clock).client("conformance")).await;
+}
+
+#[path = "../../../tests/conformance/transcript.rs"]
+mod transcript;
+
+/// What a real kube-apiserver answered to the same requests.
+#[tokio::test(start_paused = true)]
+async fn the_recorded_answers_are_given() {
+    let clock = Clock::starting_at("2026-01-01T00:00:00Z".parse().unwrap());
+    let differences = transcript::play(&Cluster::new(clock).client("transcript"), true, false).await;
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }

@@ -75,11 +75,9 @@ fn check(call: &Call) -> Result<(), ApiError> {
     }
     let version = call.query.text("resourceVersion");
     if !version.is_empty() && version.parse::<u64>().is_err() {
-        return refuse(Cause::invalid(
-            "resourceVersion",
-            &json!(version),
-            "must be a number",
-        ));
+        let why = format!("strconv.ParseUint: parsing {version:?}: invalid syntax");
+        let message = format!("resourceVersion: Invalid value: {version:?}: {why}");
+        return Err(ApiError::unclassified(message));
     }
     Ok(())
 }

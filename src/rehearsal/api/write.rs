@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     manifest::Object,
-    rehearsal::store::{ApiError, Delete, Deleted, Draft, Propagation, Target, json as j},
+    rehearsal::store::{ApiError, Cause, Delete, Deleted, Draft, Propagation, Target, json as j},
 };
 
 /// Answers `create`.
@@ -38,7 +38,10 @@ pub(super) fn update(call: &Call) -> Result<Response<Body>, ApiError> {
     let name = j::text(&body, &["metadata", "name"]);
     if name != target.name {
         let message = if name.is_empty() {
-            "name must be provided".to_owned()
+            format!(
+                "the name of the object ({} based on URL) was undeterminable: name must be provided",
+                target.name
+            )
         } else {
             format!(
                 "the name of the object ({name}) does not match the name on the URL ({})",
@@ -131,9 +134,9 @@ fn options(call: &Call) -> Result<Delete, ApiError> {
         "Foreground" => Propagation::Foreground,
         "Orphan" => Propagation::Orphan,
         other => {
-            return Err(ApiError::bad_request(format!(
-                "invalid propagationPolicy {other:?}: must be Background, Foreground or Orphan"
-            )));
+            let allowed = ["Foreground", "Background", "Orphan", "nil"];
+            let cause = Cause::unsupported("propagationPolicy", &json!(other), &allowed);
+            return Err(ApiError::invalid_options("DeleteOptions", cause));
         }
     };
     let grace = j::at(&body, &["gracePeriodSeconds"]).and_then(Value::as_i64);

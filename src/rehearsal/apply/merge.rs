@@ -93,6 +93,9 @@ pub(super) struct Difference {
 pub(super) fn compare(node: &Node<'_>, old: Option<&Value>, new: Option<&Value>) -> Difference {
     let mut difference = Difference::default();
     compare_into(node, old, new, &mut difference.changed, &mut difference.removed);
+    // The root itself is nobody's.
+    difference.changed.member = false;
+    difference.removed.member = false;
     difference
 }
 
@@ -172,6 +175,36 @@ fn side<'a>(node: &Node<'_>, value: Option<&'a Value>) -> Side<'a> {
             Value::Array(list) if list.is_empty() => Side::Empty,
             _ => Side::Whole,
         },
+    }
+}
+
+/// Returns what is wrong if a list names an entry twice.
+pub(super) fn duplicate(node: &Node<'_>, value: &Value, path: &str) -> Option<String> {
+    let shape = node.shape(value);
+    match value {
+        Value::Object(map) if shape == Shape::Fields => map
+            .iter()
+            .find_map(|(name, v)| duplicate(&node.field(name), v, &format!("{path}.{name}"))),
+        Value::Array(list) if matches!(shape, Shape::Set | Shape::Keyed(_)) => {
+            let mut seen = Vec::new();
+            list.iter().find_map(|entry| {
+                let key = element(node, &shape, entry)?;
+                if seen.contains(&key) {
+                    return Some(format!(
+                        "{path}: duplicate entries for key {}",
+                        super::set::readable(&key)
+                    ));
+                }
+                let below = duplicate(
+                    &node.item(),
+                    entry,
+                    &format!("{path}{}", super::set::readable(&key)),
+                );
+                seen.push(key);
+                below
+            })
+        }
+        _ => None,
     }
 }
 

@@ -77,10 +77,12 @@ pub(super) fn write(object: &mut Value, mut owners: Vec<Owner>) {
         .map(|o| {
             let mut entry = json!({
                 "manager": o.manager, "operation": o.operation, "apiVersion": o.api_version,
-                "time": o.time, "fieldsType": "FieldsV1", "fieldsV1": o.fields.write(),
+                "fieldsType": "FieldsV1", "fieldsV1": o.fields.write(),
             });
-            if !o.subresource.is_empty() {
-                j::set(&mut entry, &["subresource"], o.subresource);
+            for (field, text) in [("subresource", o.subresource), ("time", o.time)] {
+                if !text.is_empty() {
+                    j::set(&mut entry, &[field], text);
+                }
             }
             entry
         })

@@ -108,7 +108,8 @@ impl Set {
     }
 }
 
-fn readable(element: &str) -> String {
+/// Writes a path element for people.
+pub(super) fn readable(element: &str) -> String {
     if let Some(name) = element.strip_prefix("f:") {
         return format!(".{name}");
     }

@@ -65,7 +65,7 @@ fn merge(node: &Node<'_>, old: Option<&Value>, patch: &Value) -> Result<Value, A
             }
         }
     }
-    order(node, &mut merged, patch);
+    order(node, old, &mut merged, patch);
     Ok(Value::Object(merged))
 }
 
@@ -111,31 +111,56 @@ fn lists(node: &Node<'_>, present: Vec<Value>, patch: &[Value]) -> Result<Vec<Va
     Ok(merged)
 }
 
-/// Orders lists as `$setElementOrder` says; entries that it does not name keep their place at the end.
-fn order(node: &Node<'_>, merged: &mut Map<String, Value>, patch: &Map<String, Value>) {
-    for (name, wanted) in patch {
-        let Some(name) = name.strip_prefix("$setElementOrder/") else {
+/// Orders the lists that a patch names: its entries as `$setElementOrder` (or the patch itself) says, the
+/// others where they were among them.
+fn order(node: &Node<'_>, old: Option<&Value>, merged: &mut Map<String, Value>, patch: &Map<String, Value>) {
+    let plain = patch
+        .iter()
+        .filter(|(name, value)| !name.starts_with('$') && value.is_array());
+    let names = patch
+        .keys()
+        .filter_map(|name| name.strip_prefix("$setElementOrder/"));
+    let names: Vec<String> = names
+        .chain(plain.map(|(name, _)| name.as_str()))
+        .map(str::to_owned)
+        .collect();
+    for name in names {
+        let wanted = patch
+            .get(&format!("$setElementOrder/{name}"))
+            .or_else(|| patch.get(&name));
+        let Some(key) = merge_key(&node.field(&name)) else {
             continue;
         };
-        let (Some(Value::Array(list)), Some(wanted)) = (merged.get_mut(name), wanted.as_array()) else {
+        let (Some(Value::Array(list)), Some(Value::Array(wanted))) = (merged.get_mut(&name), wanted) else {
             continue;
         };
-        let Some(key) = merge_key(&node.field(name)) else {
-            continue;
+        let before = old
+            .and_then(|o| o.get(&name))
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        let same = |a: &Value, b: &Value| {
+            if key == "=" {
+                a == b
+            } else {
+                a.get(&key) == b.get(&key)
+            }
         };
-        let place = |entry: &Value| {
-            wanted
-                .iter()
-                .position(|w| {
-                    if key == "=" {
-                        w == entry
-                    } else {
-                        w.get(&key) == entry.get(&key)
-                    }
-                })
-                .unwrap_or(wanted.len())
-        };
-        list.sort_by_key(place);
+        let place = |list: &[Value], entry: &Value| list.iter().position(|e| same(e, entry));
+        let (mut left, right): (Vec<Value>, Vec<Value>) = std::mem::take(list)
+            .into_iter()
+            .partition(|e| place(wanted, e).is_some());
+        left.sort_by_key(|e| place(wanted, e));
+        let mut right = right.into_iter().peekable();
+        for entry in left {
+            let at = place(&before, &entry);
+            // Those that stood before an entry still do.
+            while let Some(own) = right.next_if(|own| at.is_some_and(|at| place(&before, own) < Some(at))) {
+                list.push(own);
+            }
+            list.push(entry);
+        }
+        list.extend(right);
     }
 }
 
@@ -169,15 +194,10 @@ mod tests {
             &old,
             &json!({"containers": [{"name": "a", "image": "a:2"}, {"name": "c"}]}),
         );
-        let image = |at: usize| new["containers"][at]["image"].clone();
-        assert_eq!((image(0), image(1)), ("a:2".into(), "b:1".into()));
-        assert_eq!(
-            (
-                new["containers"][0]["args"][0].clone(),
-                new["containers"][2]["name"].clone()
-            ),
-            ("x".into(), "c".into())
-        );
+        let expected = json!({"containers": [
+            {"name": "a", "image": "a:2", "args": ["x"]}, {"name": "c"}, {"name": "b", "image": "b:1"},
+        ]});
+        assert_eq!(new, expected);
     }
 
     #[test]

@@ -168,13 +168,21 @@ fn volume(volume: &mut Value) {
             j::default(volume, &[source, "defaultMode"], 420);
         }
     }
+    each(volume, &["downwardAPI", "items"], field_reference);
     each(volume, &["projected", "sources"], |source| {
+        each(source, &["downwardAPI", "items"], field_reference);
         if j::at(source, &["serviceAccountToken"]).is_some() {
             j::default(source, &["serviceAccountToken", "expirationSeconds"], 3600);
         }
     });
     if j::at(volume, &["hostPath"]).is_some() {
         j::default(volume, &["hostPath", "type"], "");
+    }
+}
+
+fn field_reference(item: &mut Value) {
+    if j::at(item, &["fieldRef"]).is_some() {
+        j::default(item, &["fieldRef", "apiVersion"], "v1");
     }
 }
 
@@ -232,8 +240,26 @@ fn namespace(value: &mut Value) {
         &["metadata", "labels", "kubernetes.io/metadata.name"],
         name,
     );
-    if j::at(value, &["metadata", "deletionTimestamp"]).is_none() {
-        j::default(value, &["spec", "finalizers"], json!(["kubernetes"]));
+}
+
+/// Sets what a kind always has, if only as null or empty; nobody owns that.
+pub(super) fn fill(kind: &str, value: &mut Value) {
+    match kind {
+        "Event" => event(value),
+        "HorizontalPodAutoscaler" if value.get("status").is_some_and(Value::is_object) => {
+            j::default(value, &["status", "currentMetrics"], Value::Null);
+        }
+        _ => {}
+    }
+}
+
+fn event(value: &mut Value) {
+    j::default(value, &["source"], json!({}));
+    for time in ["firstTimestamp", "lastTimestamp", "eventTime"] {
+        j::default(value, &[time], Value::Null);
+    }
+    for text in ["reportingComponent", "reportingInstance"] {
+        j::default(value, &[text], "");
     }
 }
 

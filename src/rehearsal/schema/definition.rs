@@ -6,7 +6,7 @@ use crate::rehearsal::store::{Cause, json as j};
 
 /// Sets the conditions and names of a CustomResourceDefinition. Returns whether that changed it.
 pub(crate) fn accept_definition(value: &mut Value, now: &str) -> bool {
-    let accepted = value.pointer("/status/conditions").is_some();
+    let accepted = value.pointer("/status/conditions").is_some_and(Value::is_array);
     let before = value.clone();
     if !accepted {
         let condition = |kind: &str, reason: &str, message: &str| {
@@ -26,11 +26,7 @@ pub(crate) fn accept_definition(value: &mut Value, now: &str) -> bool {
     }
     let names = j::at(value, &["spec", "names"]).cloned().unwrap_or_default();
     j::set(value, &["status", "acceptedNames"], names);
-    let storage = j::items(value, &["spec", "versions"])
-        .iter()
-        .find(|v| v.get("storage").and_then(Value::as_bool) == Some(true))
-        .map(|v| j::text(v, &["name"]).to_owned())
-        .unwrap_or_default();
+    let storage = storage(value);
     let mut stored: Vec<String> = j::strings(value, &["status", "storedVersions"])
         .into_iter()
         .map(str::to_owned)
@@ -40,6 +36,17 @@ pub(crate) fn accept_definition(value: &mut Value, now: &str) -> bool {
     }
     j::set(value, &["status", "storedVersions"], json!(stored));
     *value != before
+}
+
+/// Returns the version in which objects are stored.
+pub(super) fn storage(value: &Value) -> String {
+    let versions = j::items(value, &["spec", "versions"]);
+    let stored = versions
+        .iter()
+        .find(|v| v.get("storage").and_then(Value::as_bool) == Some(true));
+    stored
+        .map(|v| j::text(v, &["name"]).to_owned())
+        .unwrap_or_default()
 }
 
 /// Returns what is wrong with a definition.
@@ -61,6 +68,18 @@ pub(super) fn validate(value: &Value) -> Vec<Cause> {
         if text(path).is_empty() {
             causes.push(Cause::required(field, ""));
         }
+    }
+    if !group.is_empty() && !group.contains('.') {
+        let detail = "should be a domain with at least one dot";
+        causes.push(Cause::invalid("spec.group", &json!(group), detail));
+    }
+    let scope = text(&["spec", "scope"]);
+    if !matches!(scope, "" | "Cluster" | "Namespaced") {
+        causes.push(Cause::unsupported(
+            "spec.scope",
+            &json!(scope),
+            &["Cluster", "Namespaced"],
+        ));
     }
     let versions = j::items(value, &["spec", "versions"]);
     let storage = versions

@@ -82,6 +82,11 @@ fn wrong_name(kind: &Kind, name: &str) -> Option<String> {
     }
 }
 
+/// Returns what is wrong with a name that must be a DNS label.
+pub(super) fn wrong_label(name: &str) -> Option<&'static str> {
+    (!is_label(name)).then_some(LABEL)
+}
+
 fn is_label_part(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     text.starts_with(plain) && text.ends_with(plain) && text.chars().all(|c| plain(c) || c == '-')

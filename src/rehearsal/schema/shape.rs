@@ -33,7 +33,7 @@ pub(crate) enum Node<'a> {
 const SET: &[&str] = &["="];
 const ATOMIC: &[&str] = &[];
 
-/// Lists that are not atomic, and maps that are; `pod.` is the pod's spec wherever it is embedded.
+/// Lists that are not atomic, and maps that are; `@` is an entry of a list, `pod.` is the pod's spec wherever it is embedded.
 #[rustfmt::skip]
 const TABLE: &[(&str, &str, &[&str])] = &[
     ("", "metadata.ownerReferences", &["uid"]),
@@ -47,6 +47,7 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("", "pod.containers.resources.claims", &["name"]),
     ("", "pod.volumes", &["name"]),
     ("", "pod.imagePullSecrets", &["name"]),
+    ("", "pod.imagePullSecrets.@", ATOMIC),
     ("", "pod.hostAliases", &["ip"]),
     ("", "pod.topologySpreadConstraints", &["topologyKey", "whenUnsatisfiable"]),
     ("", "pod.schedulingGates", &["name"]),
@@ -59,7 +60,9 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("Node", "spec.podCIDRs", SET),
     ("Node", "status.addresses", &["type"]),
     ("ServiceAccount", "secrets", &["name"]),
+    ("ServiceAccount", "secrets.@", ATOMIC),
     ("ServiceAccount", "imagePullSecrets", &["name"]),
+    ("ServiceAccount", "imagePullSecrets.@", ATOMIC),
     ("Event", "involvedObject", ATOMIC),
     ("Event", "related", ATOMIC),
 ];
@@ -92,16 +95,12 @@ const FREE_KEYS: [&str; 12] = [
     "overhead",
 ];
 
-/// Structs of built-in types that are never absent in the server's own form.
-const ALWAYS_THERE: [&str; 8] = [
-    "metadata",
-    "spec",
-    "status",
-    "template",
-    "strategy",
-    "updateStrategy",
-    "resources",
-    "loadBalancer",
+/// Structs and lists of built-in types that are never absent in the server's own form of an object.
+#[rustfmt::skip]
+const ALWAYS_THERE: [&str; 15] = [
+    "", "metadata", "spec", "status", "source", "spec.template", "spec.template.metadata",
+    "spec.template.spec", "pod.containers", "spec.strategy", "spec.updateStrategy", "spec.names",
+    "spec.scaleTargetRef", "status.loadBalancer", "involvedObject",
 ];
 
 impl<'a> Node<'a> {
@@ -129,9 +128,7 @@ impl<'a> Node<'a> {
     /// Returns the place of the entries of a list.
     pub(crate) fn item(&self) -> Self {
         match self {
-            Self::Builtin(kind, path) if path == "metadata.ownerReferences" => {
-                Self::Builtin(kind, format!("{path}.@"))
-            }
+            Self::Builtin(kind, path) => Self::Builtin(kind, format!("{path}.@")),
             Self::Schema(schema) => schema.get("items").map_or(Self::Unknown, Node::Schema),
             other => other.clone(),
         }
@@ -174,13 +171,7 @@ impl<'a> Node<'a> {
     /// Whether the server's own form of an object always has this struct.
     pub(crate) fn is_always_there(&self) -> bool {
         match self {
-            Self::Builtin(_, path) => {
-                path.is_empty()
-                    || path
-                        .rsplit('.')
-                        .next()
-                        .is_some_and(|last| ALWAYS_THERE.contains(&last))
-            }
+            Self::Builtin(_, path) => ALWAYS_THERE.contains(&path.as_str()),
             Self::Root(_) => true,
             Self::Schema(_) | Self::Unknown => false,
         }
@@ -200,22 +191,33 @@ fn canonical(kind: &str, path: &str) -> String {
         _ => None,
     };
     match pod {
-        Some("initContainers" | "ephemeralContainers") => "pod.containers".to_owned(),
         Some(rest) => format!("pod.{rest}"),
         None => path.to_owned(),
     }
 }
 
+/// Returns what the table says of a place; the three kinds of containers are one.
+fn lookup(kind: &str, path: &str) -> Option<&'static [&'static str]> {
+    let containers = ["pod.initContainers", "pod.ephemeralContainers"];
+    let rest = containers.iter().find_map(|c| path.strip_prefix(c));
+    let path = rest.map_or_else(|| path.to_owned(), |rest| format!("pod.containers{rest}"));
+    let row = |path: &str| {
+        TABLE
+            .iter()
+            .find(|(k, p, _)| *p == path && (k.is_empty() || *k == kind))
+    };
+    row(&path)
+        .or_else(|| row(&path.replace(".@", "")))
+        .map(|(_, _, keys)| *keys)
+}
+
 fn builtin(kind: &str, path: &str, list: bool) -> Shape {
-    let found = TABLE
-        .iter()
-        .find(|(k, p, _)| *p == path && (k.is_empty() || *k == kind));
-    match found {
-        Some((_, _, [])) => Shape::Atomic,
+    match lookup(kind, path) {
+        Some([]) => Shape::Atomic,
         // An entry has the place of its list.
         Some(_) if !list => Shape::Fields,
-        Some((_, _, keys)) if *keys == SET => Shape::Set,
-        Some((_, _, keys)) => Shape::Keyed(keys.iter().map(|k| (*k).to_owned()).collect()),
+        Some(keys) if keys == SET => Shape::Set,
+        Some(keys) => Shape::Keyed(keys.iter().map(|k| (*k).to_owned()).collect()),
         None if list => Shape::Atomic,
         None if path
             .rsplit('.')

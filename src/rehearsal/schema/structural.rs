@@ -177,7 +177,7 @@ fn type_name(value: &Value) -> &'static str {
 fn wrong_type(schema: &Value, value: &Value) -> Option<String> {
     let is = type_name(value);
     if is_true(schema, "x-kubernetes-int-or-string") {
-        return (!matches!(is, "integer" | "string")).then(|| "integer or string".to_owned());
+        return (!matches!(is, "integer" | "string")).then(|| "integer,string".to_owned());
     }
     let wanted = schema.get("type")?.as_str()?;
     let whole = value.as_f64().is_some_and(|n| n.fract() == 0.0);
@@ -438,7 +438,7 @@ mod tests {
                 json!({"name": "a", "mode": "c"}),
                 "supported values: \"a\", \"b\"",
             ),
-            (json!({"name": "a", "port": true}), "integer or string"),
+            (json!({"name": "a", "port": true}), "integer,string"),
             (json!({"name": "a", "tags": ["x", "x"]}), "Duplicate value"),
         ];
         for (spec, text) in cases {

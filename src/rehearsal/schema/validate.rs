@@ -1,5 +1,7 @@
 //! Validation of built-in kinds: the mistakes that people make.
 
+mod network;
+
 use serde_json::{Value, json};
 
 use super::{definition, metadata};
@@ -15,11 +17,12 @@ pub(super) fn builtin(kind: &str, value: &Value, old: Option<&Value>) -> Vec<Cau
             "spec",
             &mut causes,
         ),
-        "Service" => service(value, old, &mut causes),
-        "Ingress" => ingress(value, &mut causes),
-        "HorizontalPodAutoscaler" => autoscaler(value, &mut causes),
+        "Service" => network::service(value, old, &mut causes),
+        "Ingress" => network::ingress(value, &mut causes),
+        "HorizontalPodAutoscaler" => network::autoscaler(value, &mut causes),
         "ConfigMap" | "Secret" => data(kind, value, old, &mut causes),
         "Event" => event(value, &mut causes),
+        "Lease" => lease(value, &mut causes),
         "CustomResourceDefinition" => causes.extend(definition::validate(value)),
         _ => {}
     }
@@ -32,26 +35,27 @@ fn number(value: &Value, path: &[&str]) -> Option<i64> {
 
 fn workload(kind: &str, value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
     let selector = j::at(value, &["spec", "selector"]);
+    let none = json!({});
+    let labels = j::at(value, &["spec", "template", "metadata", "labels"]);
+    match selector {
+        None => causes.push(Cause::required("spec.selector", "")),
+        Some(Value::Object(map)) if map.is_empty() => {
+            causes.push(Cause::invalid(
+                "spec.selector",
+                &none,
+                "empty selector is invalid for deployment",
+            ));
+        }
+        Some(_) => {}
+    }
     let empty = selector
         .and_then(Value::as_object)
         .is_none_or(serde_json::Map::is_empty);
-    if empty {
-        let detail = if selector.is_some() {
-            "empty selector is invalid for deployment"
-        } else {
-            ""
-        };
-        causes.push(match selector {
-            Some(selector) => Cause::invalid("spec.selector", selector, detail),
-            None => Cause::required("spec.selector", detail),
-        });
-    } else if let Some(selector) = selector {
-        let none = json!({});
-        let labels = j::at(value, &["spec", "template", "metadata", "labels"]).unwrap_or(&none);
-        if !selects(selector, labels) {
-            let detail = "`selector` does not match template `labels`";
-            causes.push(Cause::invalid("spec.template.metadata.labels", labels, detail));
-        }
+    let chosen = selector.is_some_and(|s| empty || selects(s, labels.unwrap_or(&none)));
+    if !chosen {
+        let detail = "`selector` does not match template `labels`";
+        let shown = labels.cloned().unwrap_or_default();
+        causes.push(Cause::invalid("spec.template.metadata.labels", &shown, detail));
     }
     if let Some(old) = old
         && j::at(old, &["spec", "selector"]) != selector
@@ -88,11 +92,15 @@ fn workload(kind: &str, value: &Value, old: Option<&Value>, causes: &mut Vec<Cau
 
 fn strategy(value: &Value, causes: &mut Vec<Cause>) {
     let kind = j::text(value, &["spec", "strategy", "type"]);
+    let rolling = j::at(value, &["spec", "strategy", "rollingUpdate"]);
     if !matches!(kind, "Recreate" | "RollingUpdate") {
         let allowed = ["Recreate", "RollingUpdate"];
-        causes.push(Cause::unsupported("spec.strategy.type", &json!(kind), &allowed));
+        causes.push(Cause::unsupported(
+            "spec.strategy",
+            &json!({"Type": kind, "RollingUpdate": rolling}),
+            &allowed,
+        ));
     }
-    let rolling = j::at(value, &["spec", "strategy", "rollingUpdate"]);
     if kind == "Recreate" && rolling.is_some() {
         let detail = "may not be specified when strategy `type` is 'Recreate'";
         causes.push(Cause::forbidden("spec.strategy.rollingUpdate", detail));
@@ -151,6 +159,14 @@ fn pod(spec: &Value, path: &str, causes: &mut Vec<Cause>) {
         .iter()
         .map(|v| j::text(v, &["name"]))
         .collect();
+    for (at, name) in volumes.iter().enumerate() {
+        let path = format!("{path}.volumes[{at}].name");
+        if volumes.iter().take(at).any(|n| n == name) {
+            causes.push(Cause::duplicate(&path, &json!(name)));
+        } else if let Some(why) = metadata::wrong_label(name) {
+            causes.push(Cause::invalid(&path, &json!(name), why));
+        }
+    }
     let mut names = Vec::new();
     for list in ["containers", "initContainers"] {
         for (at, container) in j::items(spec, &[list]).iter().enumerate() {
@@ -170,6 +186,21 @@ fn check_container(container: &Value, path: &str, volumes: &[&str], causes: &mut
         if j::text(container, &[field]).is_empty() {
             causes.push(Cause::required(&format!("{path}.{field}"), ""));
         }
+    }
+    let name = j::text(container, &["name"]);
+    if let Some(why) = metadata::wrong_label(name).filter(|_| !name.is_empty()) {
+        causes.push(Cause::invalid(&format!("{path}.name"), &json!(name), why));
+    }
+    let (policy, allowed) = (
+        j::text(container, &["imagePullPolicy"]),
+        ["Always", "IfNotPresent", "Never"],
+    );
+    if !allowed.contains(&policy) {
+        causes.push(Cause::unsupported(
+            &format!("{path}.imagePullPolicy"),
+            &json!(policy),
+            &allowed,
+        ));
     }
     for (at, port) in j::items(container, &["ports"]).iter().enumerate() {
         check_port(
@@ -209,150 +240,6 @@ fn check_port(port: Option<i64>, path: &str, causes: &mut Vec<Cause>) {
     }
 }
 
-fn service(value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
-    let kind = j::text(value, &["spec", "type"]);
-    let allowed = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
-    if !allowed.contains(&kind) {
-        causes.push(Cause::unsupported("spec.type", &json!(kind), &allowed));
-    }
-    let ports = j::items(value, &["spec", "ports"]);
-    let headless = j::text(value, &["spec", "clusterIP"]) == "None";
-    if kind == "ExternalName" {
-        if j::text(value, &["spec", "externalName"]).is_empty() {
-            causes.push(Cause::required("spec.externalName", ""));
-        }
-        if !j::text(value, &["spec", "clusterIP"]).is_empty() {
-            let detail = "may not be set when `type` is 'ExternalName'";
-            causes.push(Cause::forbidden("spec.clusterIPs[0]", detail));
-        }
-    } else if ports.is_empty() && !headless {
-        causes.push(Cause::required("spec.ports", ""));
-    }
-    let mut seen: Vec<(Option<i64>, &str)> = Vec::new();
-    let mut names: Vec<&str> = Vec::new();
-    for (at, port) in ports.iter().enumerate() {
-        let path = format!("spec.ports[{at}]");
-        let (name, protocol) = (j::text(port, &["name"]), j::text(port, &["protocol"]));
-        let target = number(port, &["port"]);
-        if target.is_none_or(|p| !(1..=65_535).contains(&p)) {
-            let shown = json!(target.unwrap_or_default());
-            let detail = "must be between 1 and 65535, inclusive";
-            causes.push(Cause::invalid(&format!("{path}.port"), &shown, detail));
-        }
-        if ports.len() > 1 && name.is_empty() {
-            causes.push(Cause::required(&format!("{path}.name"), ""));
-        } else if !name.is_empty() && names.contains(&name) {
-            causes.push(Cause::duplicate(&format!("{path}.name"), &json!(name)));
-        }
-        if seen.contains(&(target, protocol)) {
-            causes.push(Cause::duplicate(
-                &path,
-                &json!({"port": target, "protocol": protocol}),
-            ));
-        }
-        seen.push((target, protocol));
-        names.push(name);
-    }
-    if let Some(old) = old {
-        let (was, is) = (
-            j::text(old, &["spec", "clusterIP"]),
-            j::text(value, &["spec", "clusterIP"]),
-        );
-        let stays = j::text(old, &["spec", "type"]) != "ExternalName" && kind != "ExternalName";
-        if stays && !was.is_empty() && was != is {
-            causes.push(Cause::invalid(
-                "spec.clusterIPs[0]",
-                &json!([is]),
-                "may not change once set",
-            ));
-        }
-    }
-}
-
-fn ingress(value: &Value, causes: &mut Vec<Cause>) {
-    let rules = j::items(value, &["spec", "rules"]);
-    let default = j::at(value, &["spec", "defaultBackend"]);
-    if rules.is_empty() && default.is_none() {
-        let detail = "either `defaultBackend` or `rules` must be specified";
-        causes.push(Cause::invalid("spec", &json!([]), detail));
-    }
-    if let Some(default) = default {
-        backend(default, "spec.defaultBackend", causes);
-    }
-    for (rule_at, rule) in rules.iter().enumerate() {
-        for (at, path) in j::items(rule, &["http", "paths"]).iter().enumerate() {
-            let field = format!("spec.rules[{rule_at}].http.paths[{at}]");
-            let kind = j::text(path, &["pathType"]);
-            let allowed = ["Exact", "ImplementationSpecific", "Prefix"];
-            if kind.is_empty() {
-                causes.push(Cause::required(
-                    &format!("{field}.pathType"),
-                    "pathType must be specified",
-                ));
-            } else if !allowed.contains(&kind) {
-                causes.push(Cause::unsupported(
-                    &format!("{field}.pathType"),
-                    &json!(kind),
-                    &allowed,
-                ));
-            }
-            let url = j::text(path, &["path"]);
-            let absolute = url.starts_with('/') || (url.is_empty() && kind == "ImplementationSpecific");
-            if !absolute && !kind.is_empty() {
-                causes.push(Cause::invalid(
-                    &format!("{field}.path"),
-                    &json!(url),
-                    "must be an absolute path",
-                ));
-            }
-            let none = json!({});
-            backend(
-                path.get("backend").unwrap_or(&none),
-                &format!("{field}.backend"),
-                causes,
-            );
-        }
-    }
-}
-
-fn backend(backend: &Value, path: &str, causes: &mut Vec<Cause>) {
-    if backend.get("resource").is_some() {
-        return;
-    }
-    if j::text(backend, &["service", "name"]).is_empty() {
-        causes.push(Cause::required(&format!("{path}.service.name"), ""));
-    }
-    let name = j::text(backend, &["service", "port", "name"]);
-    if name.is_empty() && number(backend, &["service", "port", "number"]).unwrap_or_default() == 0 {
-        causes.push(Cause::required(path, "port name or number is required"));
-    }
-}
-
-fn autoscaler(value: &Value, causes: &mut Vec<Cause>) {
-    let most = number(value, &["spec", "maxReplicas"]).unwrap_or_default();
-    let least = number(value, &["spec", "minReplicas"]).unwrap_or(1);
-    if most < 1 {
-        causes.push(Cause::invalid(
-            "spec.maxReplicas",
-            &json!(most),
-            "must be greater than 0",
-        ));
-    }
-    if least < 1 {
-        let detail = "must be greater than or equal to 1";
-        causes.push(Cause::invalid("spec.minReplicas", &json!(least), detail));
-    }
-    if most < least {
-        let detail = "must be greater than or equal to `minReplicas`";
-        causes.push(Cause::invalid("spec.maxReplicas", &json!(most), detail));
-    }
-    for field in ["kind", "name"] {
-        if j::text(value, &["spec", "scaleTargetRef", field]).is_empty() {
-            causes.push(Cause::required(&format!("spec.scaleTargetRef.{field}"), ""));
-        }
-    }
-}
-
 fn data(kind: &str, value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
     for field in ["data", "binaryData"] {
         for key in j::at(value, &[field])
@@ -369,6 +256,13 @@ fn data(kind: &str, value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>)
             {
                 let detail = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
                 causes.push(Cause::invalid(&format!("{field}[{key}]"), &json!(key), detail));
+            }
+        }
+    }
+    if kind == "Secret" && j::text(value, &["type"]) == "kubernetes.io/tls" {
+        for key in ["tls.crt", "tls.key"] {
+            if j::at(value, &["data", key]).is_none() {
+                causes.push(Cause::required(&format!("data[{key}]"), ""));
             }
         }
     }
@@ -395,5 +289,18 @@ fn event(value: &Value, causes: &mut Vec<Cause>) {
     if about != place && !cluster_scoped {
         let detail = "does not match event.namespace";
         causes.push(Cause::invalid("involvedObject.namespace", &json!(about), detail));
+    }
+}
+
+fn lease(value: &Value, causes: &mut Vec<Cause>) {
+    for (field, least) in [("leaseDurationSeconds", 1), ("leaseTransitions", 0)] {
+        if let Some(wrong) = number(value, &["spec", field]).filter(|n| *n < least) {
+            let detail = if least == 1 {
+                "must be greater than 0"
+            } else {
+                "must be greater than or equal to 0"
+            };
+            causes.push(Cause::invalid(&format!("spec.{field}"), &json!(wrong), detail));
+        }
     }
 }

@@ -61,6 +61,8 @@ pub(crate) struct Intent {
     pub(crate) dry_run: bool,
     /// Unknown fields are an error instead of being dropped.
     pub(crate) strict: bool,
+    /// The body is a patch: what it makes unreadable is a fault of the patch.
+    pub(crate) patch: bool,
 }
 
 impl Intent {
@@ -70,6 +72,7 @@ impl Intent {
             part,
             dry_run: false,
             strict: false,
+            patch: false,
         }
     }
 }
@@ -134,6 +137,9 @@ impl State {
         }
         own_place(&mut value, &target);
         schema::admit(&kind, &target.version, &mut value, intent.strict)?;
+        if kind.builtin && kind.kind == "DaemonSet" {
+            schema::count_templates(None, &mut value);
+        }
         if !draft.applied {
             j::remove(&mut value, &["metadata", "managedFields"]);
             apply::record_update(&target, intent, None, &mut value, &self.now());
@@ -144,6 +150,7 @@ impl State {
             j::set(&mut value, &["metadata", "generation"], 1);
         }
         self.prepare_new(&kind, &mut value);
+        schema::fill(&kind, &mut value);
         let causes = schema::validate(&kind, &target.version, &value, None);
         if !causes.is_empty() {
             return Err(target.invalid(&causes));
@@ -175,7 +182,11 @@ impl State {
         check_guards(target, &old, &value)?;
         own_type(&mut value, target);
         isolate(&kind, intent.part, &old, &mut value);
-        schema::admit(&kind, &target.version, &mut value, intent.strict)?;
+        schema::admit(&kind, &target.version, &mut value, intent.strict)
+            .map_err(|e| if intent.patch && !applied { of_patch(&e) } else { e })?;
+        if kind.builtin && kind.kind == "DaemonSet" {
+            schema::count_templates(Some(&old), &mut value);
+        }
         if !applied {
             apply::record_update(target, intent, Some(&old), &mut value, &self.now());
         }
@@ -189,6 +200,7 @@ impl State {
             );
         }
         self.prepare_update(&kind, &old, &mut value);
+        schema::fill(&kind, &mut value);
         let mut causes = schema::validate(&kind, &target.version, &value, Some(&old));
         causes.extend(new_finalizers(&old, &value));
         if !causes.is_empty() {
@@ -263,6 +275,9 @@ impl State {
         if kind.builtin {
             schema::first_status(&kind.kind, value);
             self.allocate(kind, None, value);
+            if kind.kind == "Namespace" {
+                j::default(value, &["spec", "finalizers"], json!(["kubernetes"]));
+            }
         }
     }
 
@@ -301,10 +316,36 @@ impl State {
             };
             j::set(value, &["spec", "clusterIP"], address.unwrap_or_default());
         }
+        if matches!(j::text(value, &["spec", "type"]), "NodePort" | "LoadBalancer") {
+            self.allocate_ports(old, value);
+        }
         let address = j::text(value, &["spec", "clusterIP"]).to_owned();
         j::default(value, &["spec", "clusterIPs"], json!([address]));
         j::default(value, &["spec", "ipFamilies"], json!(["IPv4"]));
         j::default(value, &["spec", "ipFamilyPolicy"], "SingleStack");
+    }
+
+    /// Gives the ports of a Service that is reached through nodes their numbers; they keep them.
+    fn allocate_ports(&self, old: Option<&Value>, value: &mut Value) {
+        let mut used = self.node_ports();
+        let kept = |port: &Value| {
+            let of = |p: &Value| (p.get("port").cloned(), p.get("protocol").cloned());
+            let ports = j::items(old?, &["spec", "ports"]);
+            ports
+                .iter()
+                .find(|p| of(p) == of(port))?
+                .get("nodePort")
+                .and_then(Value::as_i64)
+        };
+        let ports = j::entry(value, &["spec", "ports"]).as_array_mut();
+        for port in ports.into_iter().flatten() {
+            let wanted = port.get("nodePort").and_then(Value::as_i64).filter(|p| *p != 0);
+            let free = || (30_000..32_768).find(|p| !used.contains(p));
+            if let Some(number) = wanted.or_else(|| kept(port)).or_else(free) {
+                used.insert(number);
+                j::set(port, &["nodePort"], number);
+            }
+        }
     }
 
     /// Does what follows from a write of a special kind: a new definition is served at once.
@@ -318,6 +359,15 @@ impl State {
             self.commit(kind, Verb::Modified, &mut value, Some(object.clone()));
         }
     }
+}
+
+/// Blames a patch for what it makes of an object.
+fn of_patch(error: &ApiError) -> ApiError {
+    if error.code != 400 || error.message.contains("strict decoding error") {
+        return error.clone();
+    }
+    let cause = Cause::invalid("patch", &json!(""), &error.message);
+    ApiError::invalid("", "", "", &[cause])
 }
 
 fn own_type(value: &mut Value, target: &Target) {
@@ -349,7 +399,16 @@ fn check_guards(target: &Target, old: &Value, new: &Value) -> Result<(), ApiErro
         j::text(old, &["metadata", "uid"]),
     );
     if !uid.is_empty() && uid != present {
-        let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {present}");
+        let prefix = if group.is_empty() {
+            String::new()
+        } else {
+            format!("{group}/")
+        };
+        let key = format!("/registry/{prefix}{plural}/{}/{name}", target.namespace);
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: \
+             Precondition failed: UID in precondition: {uid}, UID in object meta: {present}"
+        );
         return Err(ApiError::conflict(group, plural, name, &why));
     }
     let version = j::text(new, &["metadata", "resourceVersion"]);
@@ -362,7 +421,7 @@ fn check_guards(target: &Target, old: &Value, new: &Value) -> Result<(), ApiErro
             &json!(0),
             "must be specified for an update",
         );
-        return Err(target.invalid(&[cause]));
+        return Err(ApiError::invalid(group, plural, name, &[cause]));
     }
     if version != j::text(old, &["metadata", "resourceVersion"]) {
         return Err(ApiError::stale(group, plural, name));
@@ -385,7 +444,7 @@ fn isolate(kind: &Kind, part: Part, old: &Value, value: &mut Value) {
     if kind.has_status() {
         j::copy(old, value, &["status"]);
     }
-    for field in OWNED_METADATA.into_iter().chain(["name", "generateName"]) {
+    for field in OWNED_METADATA.into_iter().chain(["name"]) {
         j::copy(old, value, &["metadata", field]);
     }
 }
@@ -415,8 +474,10 @@ fn new_finalizers(old: &Value, new: &Value) -> Option<Cause> {
         .into_iter()
         .filter(|f| !before.contains(f))
         .collect();
+    let added: Vec<String> = added.iter().map(|f| format!("{f:?}")).collect();
     let detail = format!(
-        "no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+        added.join(", ")
     );
     (!added.is_empty()).then(|| Cause::forbidden("metadata.finalizers", &detail))
 }

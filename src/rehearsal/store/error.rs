@@ -104,9 +104,11 @@ impl ApiError {
     }
 
     fn named(group: &str, plural: &str, name: &str) -> Value {
-        let mut details = json!({"name": name, "kind": plural});
-        if !group.is_empty() {
-            super::json::set(&mut details, &["group"], group);
+        let mut details = json!({});
+        for (field, value) in [("name", name), ("kind", plural), ("group", group)] {
+            if !value.is_empty() {
+                super::json::set(&mut details, &[field], value);
+            }
         }
         details
     }
@@ -225,16 +227,39 @@ impl ApiError {
         )
     }
 
+    /// Makes a 415 for a patch of a kind that the resource does not take.
+    pub fn unsupported_patch() -> Self {
+        let message = "the body of the request was in an unknown format - accepted media types include: \
+                       application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+        Self::of(415, "UnsupportedMediaType", message.to_owned(), Value::Null)
+    }
+
     /// Makes a 415.
-    pub fn unsupported_media(got: &str) -> Self {
-        let message = format!("the body of the request was in an unknown format - got media type {got:?}");
-        Self::of(415, "UnsupportedMediaType", message, Value::Null)
+    pub fn unsupported_media() -> Self {
+        Self::of(
+            415,
+            "UnsupportedMediaType",
+            "415: Unsupported Media Type".to_owned(),
+            json!({}),
+        )
     }
 
     /// Makes a 406.
     pub fn not_acceptable() -> Self {
-        let message = "only the following media types are accepted: application/json".to_owned();
-        Self::of(406, "NotAcceptable", message, Value::Null)
+        let message = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, \
+                       application/vnd.kubernetes.protobuf, application/json;stream=watch, \
+                       application/vnd.kubernetes.protobuf;stream=watch";
+        Self::of(406, "NotAcceptable", message.to_owned(), json!({}))
+    }
+
+    /// Makes a 422 about options of a request.
+    pub fn invalid_options(kind: &str, cause: Cause) -> Self {
+        Self::invalid("meta.k8s.io", kind, "", &[cause])
+    }
+
+    /// Makes a 500 without a reason, as errors that no one classified are sent.
+    pub fn unclassified(message: impl Into<String>) -> Self {
+        Self::of(500, "", message.into(), Value::Null)
     }
 
     /// Makes a 500.
@@ -247,8 +272,11 @@ impl ApiError {
     pub fn status(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
+        if !self.reason.is_empty() {
+            super::json::set(&mut status, &["reason"], self.reason);
+        }
         if !self.details.is_null() {
             super::json::set(&mut status, &["details"], self.details.clone());
         }

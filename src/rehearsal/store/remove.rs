@@ -244,15 +244,19 @@ fn check_preconditions(target: &Target, old: &Object, options: &Delete) -> Resul
             .map(|w| (w.clone(), present.to_owned()))
     };
     let why = if let Some((wanted, present)) = differs(&options.uid, old.uid()) {
-        format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {present}")
+        format!(
+            "the UID in the precondition ({wanted}) does not match the UID in record ({present}). The object \
+             might have been deleted and then recreated"
+        )
     } else if let Some((wanted, present)) = differs(&options.resource_version, old.resource_version()) {
         format!(
-            "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {present}"
+            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record \
+             ({present}). The object might have been modified"
         )
     } else {
         return Ok(());
     };
-    Err(ApiError::conflict(&kind.group, &kind.plural, name, &why))
+    Err(ApiError::conflict(&kind.group, &kind.kind, name, &why))
 }
 
 /// Returns the seconds that a pod is given. Only a scheduled pod that has not ended has any.

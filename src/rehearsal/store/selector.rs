@@ -35,9 +35,16 @@ impl Selector {
             let (Match::In(name, _) | Match::NotIn(name, _) | Match::Exists(name) | Match::Missing(name)) =
                 field;
             if !selectable(kind, name) {
-                return Err(ApiError::bad_request(format!(
-                    "field label not supported: {name}"
-                )));
+                let own = matches!(
+                    kind,
+                    "" | "Event" | "Pod" | "Secret" | "Namespace" | "Service" | "ReplicaSet"
+                );
+                return Err(ApiError::bad_request(if own {
+                    format!("field label not supported: {name}")
+                } else {
+                    let known = "only \"metadata.name\", \"metadata.namespace\"";
+                    format!("{name:?} is not a known field selector: {known}")
+                }));
             }
         }
         Ok(Self { labels, fields })

@@ -246,6 +246,14 @@ impl State {
             })
     }
 
+    /// Returns the ports of nodes that Services use.
+    pub(super) fn node_ports(&self) -> BTreeSet<i64> {
+        self.objects("", "Service", None)
+            .flat_map(|s| j::items(s.value(), &["spec", "ports"]))
+            .filter_map(|p| p.get("nodePort").and_then(Value::as_i64))
+            .collect()
+    }
+
     /// Returns a free address for a Service.
     pub(super) fn new_cluster_ip(&self) -> Option<String> {
         let used: BTreeSet<&str> = self

@@ -6,39 +6,35 @@ use serde_json::{Value, json};
 use super::{Column, age};
 use crate::{manifest::Object, rehearsal::store::json as j};
 
-/// Column names by kind; those after `|` are wide.
+/// Columns by kind; `*` marks those of `-o wide`, `#` numbers.
 #[rustfmt::skip]
 const COLUMNS: &[(&str, &str)] = &[
-    ("Deployment", "Name,Ready,Up-to-date,Available,Age|Containers,Images,Selector"),
-    ("ReplicaSet", "Name,Desired,Current,Ready,Age|Containers,Images,Selector"),
-    ("DaemonSet", "Name,Desired,Current,Ready,Up-to-date,Available,Node Selector,Age|Containers,Images,Selector"),
-    ("Pod", "Name,Ready,Status,Restarts,Age|IP,Node,Nominated Node,Readiness Gates"),
-    ("Service", "Name,Type,Cluster-IP,External-IP,Port(s),Age|Selector"),
-    ("Ingress", "Name,Class,Hosts,Address,Ports,Age|"),
-    ("IngressClass", "Name,Controller,Parameters,Age|"),
-    ("ConfigMap", "Name,Data,Age|"),
-    ("Secret", "Name,Type,Data,Age|"),
-    ("Event", "Last Seen,Type,Reason,Object,Message|Subobject,Source,First Seen,Count,Name"),
-    ("Namespace", "Name,Status,Age|"),
-    ("Node", "Name,Status,Roles,Age,Version|"),
-    ("HorizontalPodAutoscaler", "Name,Reference,Targets,MinPods,MaxPods,Replicas,Age|"),
-    ("Lease", "Name,Holder,Age|"),
-    ("Endpoints", "Name,Endpoints,Age|"),
-    ("EndpointSlice", "Name,AddressType,Ports,Endpoints,Age|"),
-    ("ServiceAccount", "Name,Secrets,Age|"),
-    ("CustomResourceDefinition", "Name,Created At|"),
+    ("Deployment", "Name,Ready,Up-to-date,Available,Age,Containers*,Images*,Selector*"),
+    ("ReplicaSet", "Name,#Desired,#Current,#Ready,Age,Containers*,Images*,Selector*"),
+    ("DaemonSet", "Name,#Desired,#Current,#Ready,#Up-to-date,#Available,Node Selector,Age,Containers*,Images*,Selector*"),
+    ("Pod", "Name,Ready,Status,Restarts,Age,IP*,Node*,Nominated Node*,Readiness Gates*"),
+    ("Service", "Name,Type,Cluster-IP,External-IP,Port(s),Age,Selector*"),
+    ("Ingress", "Name,Class,Hosts,Address,Ports,Age"),
+    ("IngressClass", "Name,Controller,Parameters,Age"),
+    ("ConfigMap", "Name,Data,Age"),
+    ("Secret", "Name,Type,Data,Age"),
+    ("Event", "Last Seen,Type,Reason,Object,Subobject*,Source*,Message,First Seen*,Count*,Name*"),
+    ("Namespace", "Name,Status,Age"),
+    ("Node", "Name,Status,Roles,Age,Version"),
+    ("HorizontalPodAutoscaler", "Name,Reference,Targets,MinPods,MaxPods,Replicas,Age"),
+    ("Lease", "Name,Holder,Age"),
+    ("Endpoints", "Name,Endpoints,Age"),
+    ("EndpointSlice", "Name,AddressType,Ports,Endpoints,Age"),
+    ("ServiceAccount", "Name,Age"),
+    ("CustomResourceDefinition", "Name,Created At"),
 ];
 
 pub(super) fn columns(kind: &str) -> Vec<Column> {
     let declared = COLUMNS
         .iter()
         .find(|(k, _)| *k == kind)
-        .map_or("Name,Age|", |(_, c)| c);
-    let (narrow, wide) = declared.split_once('|').unwrap_or((declared, ""));
-    let narrow = narrow.split(',').map(Column::text);
-    narrow
-        .chain(wide.split(',').filter(|n| !n.is_empty()).map(Column::wide))
-        .collect()
+        .map_or("Name,Age", |(_, c)| c);
+    declared.split(',').map(Column::read).collect()
 }
 
 /// Returns the cells of an object, in the order of the columns.
@@ -105,11 +101,12 @@ pub(super) fn cells(kind: &str, object: &Object, now: Timestamp) -> Vec<Value> {
         "HorizontalPodAutoscaler" => {
             let target = |field: &str| object.str_at(&format!("/spec/scaleTargetRef/{field}")).to_owned();
             let reference = format!("{}/{}", target("kind"), target("name"));
-            let (least, most) = (count("/spec/minReplicas"), count("/spec/maxReplicas"));
+            let least = json!(object.i64_at("/spec/minReplicas").unwrap_or_default().to_string());
+            let most = json!(object.i64_at("/spec/maxReplicas").unwrap_or_default());
             vec![
                 name,
                 json!(reference),
-                json!("<unknown>"),
+                json!(targets(object)),
                 least,
                 most,
                 count("/status/currentReplicas"),
@@ -135,7 +132,6 @@ pub(super) fn cells(kind: &str, object: &Object, now: Timestamp) -> Vec<Value> {
                 age,
             ]
         }
-        "ServiceAccount" => vec![name, json!(j::items(object.value(), &["secrets"]).len()), age],
         "CustomResourceDefinition" => vec![name, json!(object.str_at("/metadata/creationTimestamp"))],
         _ => vec![name, age],
     };
@@ -143,7 +139,7 @@ pub(super) fn cells(kind: &str, object: &Object, now: Timestamp) -> Vec<Value> {
         let containers = object.at("/spec/template/spec/containers");
         cells.push(list(containers, |c| j::text(c, &["name"]).to_owned()).into());
         cells.push(list(containers, |c| j::text(c, &["image"]).to_owned()).into());
-        cells.push(pairs(object.at("/spec/selector/matchLabels")).into());
+        cells.push(super::selector_text(object.at("/spec/selector").unwrap_or(&Value::Null)).into());
     }
     cells
 }
@@ -262,14 +258,18 @@ fn service(object: &Object, name: Value, age: Value) -> Vec<Value> {
 }
 
 fn ingress(object: &Object, name: Value, age: Value) -> Vec<Value> {
-    let hosts = list(object.at("/spec/rules"), |r| {
-        let host = j::text(r, &["host"]);
-        if host.is_empty() {
-            "*".to_owned()
-        } else {
-            host.to_owned()
+    let hosts = list(object.at("/spec/rules"), |r| j::text(r, &["host"]).to_owned());
+    let hosts: Vec<&str> = hosts.split(',').filter(|h| !h.is_empty()).collect();
+    let hosts = match hosts.get(3..) {
+        Some(more) if !more.is_empty() => {
+            format!(
+                "{} + {} more...",
+                hosts.get(..3).unwrap_or_default().join(","),
+                more.len()
+            )
         }
-    });
+        _ => hosts.join(","),
+    };
     let ports = if j::items(object.value(), &["spec", "tls"]).is_empty() {
         "80"
     } else {
@@ -295,6 +295,16 @@ fn ingress(object: &Object, name: Value, age: Value) -> Vec<Value> {
     ]
 }
 
+/// Shows what an autoscaler aims at; the present value is not known here.
+fn targets(object: &Object) -> String {
+    let shown = list(object.at("/spec/metrics"), |metric| {
+        let name = j::text(metric, &["resource", "name"]);
+        let target = j::at(metric, &["resource", "target", "averageUtilization"]).and_then(Value::as_i64);
+        target.map_or_else(|| "<unknown>".to_owned(), |t| format!("{name}: <unknown>/{t}%"))
+    });
+    or_none(&shown.replace(',', ", "))
+}
+
 fn endpoints(object: &Object) -> Vec<String> {
     let mut found = Vec::new();
     for subset in j::items(object.value(), &["subsets"]) {
@@ -318,20 +328,29 @@ fn event(object: &Object, now: Timestamp) -> Vec<Value> {
     let last = if last.is_empty() { first } else { last };
     let kind = object.str_at("/involvedObject/kind").to_lowercase();
     let about = format!("{kind}/{}", object.str_at("/involvedObject/name"));
-    let source = object.str_at("/source/component");
-    let source = if source.is_empty() {
-        object.str_at("/reportingComponent")
+    let source = |old: &str, new: &str| {
+        let text = object.str_at(old);
+        if text.is_empty() {
+            object.str_at(new).to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
+    let host = source("/source/host", "/reportingInstance");
+    let component = source("/source/component", "/reportingComponent");
+    let source = if host.is_empty() {
+        component
     } else {
-        source
+        format!("{component}, {host}")
     };
     vec![
         json!(age::since(last, now)),
         json!(object.str_at("/type")),
         json!(object.str_at("/reason")),
         json!(about),
-        json!(object.str_at("/message").trim()),
         json!(object.str_at("/involvedObject/fieldPath")),
         json!(source),
+        json!(object.str_at("/message").trim()),
         json!(age::since(first, now)),
         json!(object.i64_at("/count").unwrap_or(1)),
         json!(object.name()),
