@@ -1,5 +1,7 @@
 //! End to end, on the real components (`scripts/cluster-up` builds them; the `real` feature enables this).
 
+#![allow(clippy::indexing_slicing, reason = "an absent field of a JSON value is null")]
+
 mod common;
 
 #[path = "e2e/components.rs"]

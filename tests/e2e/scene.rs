@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::manifests::{Plan, Router, files};
 use crate::common::lab::assets::Assets;
 use crate::common::lab::gitea::{CommitStatus, Gitea};
-use crate::common::lab::process::hermetic;
+use crate::common::lab::process::{Sandbox, hermetic};
 use crate::common::lab::{ADMIN, Lab, SERIN};
 use crate::common::prometheus::{Answer, Prometheus, metric_names};
 
@@ -121,6 +121,11 @@ impl Scene {
         self.git("publisher", &["rev-parse", "HEAD"])
     }
 
+    /// Gives the administrator's client.
+    pub(crate) fn admin(&self) -> &Client {
+        &self.admin
+    }
+
     /// Brings the sidecar's checkout up to date, as a cron job would.
     pub(crate) fn pull(&self) -> anyhow::Result<()> {
         if self.path("checkout").exists() {
@@ -144,6 +149,7 @@ impl Scene {
         let mut command = hermetic(Path::new(serin()), self.folder.path());
         command
             .env("RUST_BACKTRACE", "1")
+            .env("SERIN_LOG", "serin=debug")
             .args([
                 "run",
                 "--apply",
@@ -152,18 +158,14 @@ impl Scene {
                 "--drain=1s",
                 "--listen=127.0.0.1:0",
             ])
-            .args([
-                "--no-cross-namespace-refs",
-                "--source-name=apps",
-                "--log-level=serin=debug",
-            ])
+            .args(["--no-cross-namespace-refs", "--source-name=apps"])
             .arg(format!("--state-namespace={STATE_NAMESPACE}"))
             .arg(flag("checkout", &self.path("checkout")))
             .arg(flag("kubeconfig", &self.lab.kubeconfig_for(SERIN)))
             .arg(format!("--metrics-server={}", self.prometheus.url()))
             .args(self.forge_flags())
             .args(&self.flags);
-        self.lab.sandbox().spawn("serin", &mut command)
+        self.sandbox().spawn("serin", &mut command)
     }
 
     fn forge_flags(&self) -> Vec<String> {
@@ -178,8 +180,13 @@ impl Scene {
 
     /// Kills the sidecar as `kill -9` does, and starts it again.
     pub(crate) fn crash_serin(&mut self) -> anyhow::Result<()> {
-        self.lab.sandbox().kill("serin")?;
+        self.sandbox().kill("serin")?;
         self.start_serin()
+    }
+
+    /// Gives access to the sidecar's process.
+    pub(crate) fn sandbox(&mut self) -> &mut Sandbox {
+        self.lab.sandbox()
     }
 
     /// Runs `serin status` on a commit: the exit code, and what it prints.

@@ -100,6 +100,12 @@ impl Sandbox {
         Ok(())
     }
 
+    /// Returns the id of a running process.
+    pub(crate) fn id(&self, name: &str) -> Option<u32> {
+        let running = self.running.iter().find(|(running, _)| running == name);
+        running.map(|(_, child)| child.id())
+    }
+
     /// Returns what a process has written so far.
     pub(crate) fn log(&self, name: &str) -> String {
         std::fs::read(self.log_path(name)).map_or_else(
