@@ -104,6 +104,8 @@ fn take(cluster: &Cluster, object: &Object) {
 fn note(cluster: &Cluster, object: &Object) {
     let key = object.key();
     if !cluster.cache().note(&key, object.resource_version()) {
+        // The body is there: a write of ours brought it, which is news to everybody else.
+        cluster.changed(key);
         return;
     }
     let cluster = cluster.clone();

@@ -374,7 +374,7 @@ fn rights() -> anyhow::Result<String> {
         documents.push(object.to_string());
     }
     ensure!(
-        documents.len() >= 4,
+        documents.len() >= 6,
         "deploy/serin.yaml has only {} objects of RBAC",
         documents.len()
     );
