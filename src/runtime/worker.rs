@@ -22,6 +22,10 @@ use crate::{
 /// What Flagger puts on a Canary with `revertOnDeletion`.
 const FLAGGERS_FINALIZER: &str = "finalizer.flagger.app";
 
+/// After which time it is seen whether a CRD that dropped Serin's fields has been replaced: nothing that is
+/// watched tells.
+const CRD_PAUSE: Duration = Duration::from_secs(30);
+
 /// Something that may give the machine a step.
 #[derive(Debug)]
 pub(super) enum Nudge {
@@ -52,6 +56,8 @@ pub(super) struct Memory {
     notice: Notice,
     /// The installed CRD keeps Serin's fields.
     proven: bool,
+    /// When the installed CRD was last seen to drop Serin's fields.
+    dropped: Option<Instant>,
     /// What was done last, and how often in a row.
     done: (Vec<Effect>, u32),
 }
@@ -224,6 +230,7 @@ impl Worker {
             version: object.resource_version().to_owned(),
             state: State::load(&status),
             proven: status.run.is_some(),
+            dropped: None,
             stored: status,
             answers: BTreeMap::new(),
             asked: BTreeSet::new(),
@@ -316,7 +323,19 @@ impl Worker {
         let Some(memory) = &mut self.memory else {
             return Ok(Next::At(None));
         };
-        let status = memory.state.store(canary, &memory.stored, self.shared.now());
+        if let Some(dropped) = memory.dropped
+            && dropped.elapsed() < CRD_PAUSE
+        {
+            return Ok(Next::At(Some(dropped + CRD_PAUSE)));
+        }
+        let mut status = memory.state.store(canary, &memory.stored, self.shared.now());
+        if memory.dropped.is_some() {
+            // Nothing new but the field in question, so that the server has nothing to write if it drops it.
+            status = Status {
+                run: status.run,
+                ..memory.stored.clone()
+            };
+        }
         let kept = self.write_status(status).await?;
         let Some(memory) = &mut self.memory else {
             return Ok(Next::At(None));
@@ -325,10 +344,15 @@ impl Worker {
         if kept {
             return Ok(Next::Now);
         }
-        let status = super::notice::outdated_crd_status(&memory.stored, canary.generation, self.shared.now());
-        memory.notice.outdated_crd(&self.shared, canary).await;
-        self.write_status(status).await?;
-        Ok(Next::At(None))
+        let first = memory.dropped.replace(Instant::now()).is_none();
+        memory.stored.run = None;
+        if first {
+            let now = self.shared.now();
+            let status = super::notice::outdated_crd_status(&memory.stored, canary.generation, now);
+            memory.notice.outdated_crd(&self.shared, canary).await;
+            self.write_status(status).await?;
+        }
+        Ok(Next::At(Some(Instant::now() + CRD_PAUSE)))
     }
 
     /// Does what the step asks for, in its order. Gives false if the target has moved since it was read.

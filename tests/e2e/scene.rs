@@ -54,8 +54,7 @@ impl Scene {
             plan,
             lab,
         };
-        let crds = output(hermetic(Path::new(serin()), scene.folder.path()).arg("crd"))?;
-        scene.apply(&crds)?;
+        scene.apply(&scene.crds()?)?;
         scene.apply(&rights()?)?;
         if plan.router == Router::Skipper {
             // Serin applies none: it belongs to whoever runs the cluster.
@@ -90,6 +89,11 @@ impl Scene {
         self.git("publisher", &["init", "--quiet", "--initial-branch=main"])?;
         self.git("publisher", &["remote", "add", "origin", &address])?;
         Ok(())
+    }
+
+    /// Returns what `serin crd` prints.
+    pub(crate) fn crds(&self) -> anyhow::Result<String> {
+        output(hermetic(Path::new(serin()), self.folder.path()).arg("crd"))
     }
 
     fn path(&self, name: &str) -> std::path::PathBuf {
@@ -230,7 +234,7 @@ impl Scene {
     /// Reads an object by its path, as the administrator; none if there is none.
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Option<Value>> {
         let request = http::Request::get(path).body(Vec::new())?;
-        match self.admin.request::<Value>(request).await {
+        match self.admin().request::<Value>(request).await {
             Ok(value) => Ok(Some(value)),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {path}")),
