@@ -10,7 +10,6 @@ mod gitea;
 mod notes;
 mod outbox;
 pub mod outcome;
-mod record;
 mod settings;
 mod status;
 
@@ -23,6 +22,5 @@ pub use gitea::Gitea;
 pub use notes::{Notes, REF as NOTES_REF};
 pub use outbox::Outbox;
 pub use outcome::outcome;
-pub use record::{CommitRecord, SourceRecord};
 pub use settings::{ForgeKind, Forges, Settings, Shown, read};
 pub use status::{CommitState, CommitStatus, Outcome, aggregate_context, context};

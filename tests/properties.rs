@@ -1,7 +1,13 @@
 //! Properties of the machine, in a model of a cluster that crashes after any effect, reads stale facts, and
 //! whose users edit whatever they like.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::unused_self, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::unused_self,
+    clippy::struct_excessive_bools,
+    reason = "tests"
+)]
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,6 +1,14 @@
 //! What `workload` and `traffic` ask for, written to an API server: it is accepted, it is what was meant, and
 //! asking again asks for nothing. The same on the embedded cluster and, in the `real` tier, on a kube-apiserver.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
 #[path = "writes/cases.rs"]
 mod cases;
 #[cfg(feature = "real")]
