@@ -3,10 +3,17 @@
 
 mod common;
 
+#[expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a case fails by panicking"
+)]
 #[path = "conformance/cases.rs"]
 mod cases;
 #[path = "conformance/objects.rs"]
 mod objects;
+#[expect(clippy::unwrap_used, reason = "a transcript that cannot be read is a failure")]
 #[path = "conformance/transcript.rs"]
 mod transcript;
 

@@ -4,6 +4,7 @@
 mod discovery;
 mod ledger;
 mod patch;
+mod proto;
 mod read;
 mod respond;
 mod route;
@@ -274,7 +275,7 @@ impl Call {
                 return Ok(value);
             }
             if media.contains("protobuf") || media.contains("cbor") {
-                return Err(ApiError::unsupported_media());
+                return proto::read(&self.body).ok_or_else(ApiError::unsupported_media);
             }
             Err(ApiError::bad_request(format!(
                 "the body of the request is not valid JSON: {error}"

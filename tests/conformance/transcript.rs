@@ -186,7 +186,7 @@ fn normalize(value: &mut Value, name: &str) {
                 _ if is_time(text) => "<time>",
                 _ => return,
             };
-            *text = hidden.to_owned();
+            hidden.clone_into(text);
         }
         Value::Number(_) if name == "nodePort" => *value = "<port>".into(),
         _ => {}

@@ -99,7 +99,7 @@ async fn finalizers_hold_an_object_until_the_last_is_gone() {
         Deleted::Waiting(_)
     ));
     let more = store.modify("me", &key, |m| {
-        m["metadata"]["finalizers"] = json!(["example.com/hold", "x.com/y"])
+        m["metadata"]["finalizers"] = json!(["example.com/hold", "x.com/y"]);
     });
     assert_eq!(more.unwrap_err().code, 422);
     store
