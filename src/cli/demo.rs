@@ -2,7 +2,7 @@
 
 mod screen;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
 
 use serde_json::json;
 
@@ -101,6 +101,9 @@ async fn play(repository: PathBuf, kept: bool, output: &mut Output) -> Result<Ex
         ..Defaults::default()
     };
     let options = StageOptions {
+        apply: true,
+        forges: Vec::new(),
+        hosts: BTreeMap::new(),
         repository: repository.clone(),
         world,
         clock,

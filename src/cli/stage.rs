@@ -20,7 +20,7 @@ use crate::{
     manifest::{Object, ObjectKey, Resource},
     rehearsal::{self, World, WorldSpec},
     repo::{Checkout, Hints, Options, Trigger},
-    report::{CommitStatus, Forge as _, Notes},
+    report::{CommitStatus, Forge, Notes},
     runtime::{Runtime, Source, SourceOptions},
 };
 
@@ -30,6 +30,12 @@ pub const PROMETHEUS: &str = "http://prometheus:9090";
 /// What the stage is set with.
 #[derive(Clone, Debug)]
 pub struct StageOptions {
+    /// The sidecar applies what is in git, as `--apply` says.
+    pub apply: bool,
+    /// Where commit statuses go, beside the git notes.
+    pub forges: Vec<Arc<dyn Forge>>,
+    /// Hosts that the sidecar reaches by their names, beside Prometheus.
+    pub hosts: BTreeMap<String, axum::Router>,
     /// Folder of the repository; must be empty.
     pub repository: PathBuf,
     /// Clients, images and how they behave.
@@ -83,23 +89,26 @@ impl Stage {
             Checkout::open(&self.options.repository, Options::default()).map_err(|error| say(&error))?;
         let checkout = Arc::new(checkout);
         let notes = Notes::choose(checkout.dir(), None, self.options.clock).map_err(|error| say(&error))?;
+        let mut forges: Vec<Arc<dyn Forge>> = vec![Arc::new(notes)];
+        forges.extend(self.options.forges.iter().cloned());
         let source = Source::new(
             Arc::clone(&checkout),
             Hints::Trigger(self.trigger.clone()),
-            vec![Arc::new(notes)],
+            forges,
             SourceOptions {
                 name: "stage".to_owned(),
                 namespace: "default".to_owned(),
                 state_namespace: "default".to_owned(),
                 defaults: self.options.defaults.clone(),
                 cluster_name: None,
-                apply: true,
+                apply: self.options.apply,
                 apply_deadline: Duration::from_secs(1800),
             },
             self.options.clock,
         );
         let (cluster, changes) = Cluster::new(self.cluster.client("serin"), None);
-        let hosts = BTreeMap::from([("prometheus".to_owned(), self.world.prometheus())]);
+        let mut hosts = self.options.hosts.clone();
+        hosts.insert("prometheus".to_owned(), self.world.prometheus());
         let runtime = Runtime {
             cluster,
             changes,

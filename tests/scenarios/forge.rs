@@ -1,0 +1,76 @@
+//! A forge that writes down what it is told, as people would see it on a commit.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::{FutureExt, future::BoxFuture};
+use serin::{
+    repo::CommitId,
+    report::{CommitStatus, Forge, ForgeError},
+};
+
+use crate::transcript::Transcript;
+
+/// Statuses by commit and context.
+pub(crate) type Statuses = BTreeMap<CommitId, BTreeMap<String, CommitStatus>>;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Recorder {
+    transcript: Transcript,
+    statuses: Arc<Mutex<Statuses>>,
+}
+
+impl Recorder {
+    pub(crate) fn new(transcript: Transcript) -> Self {
+        Self {
+            transcript,
+            statuses: Arc::default(),
+        }
+    }
+
+    pub(crate) fn statuses(&self) -> Statuses {
+        self.statuses.lock().unwrap().clone()
+    }
+}
+
+impl Forge for Recorder {
+    fn name(&self) -> &'static str {
+        "recorder"
+    }
+
+    fn post<'a>(
+        &'a self,
+        commit: &'a CommitId,
+        status: &'a CommitStatus,
+    ) -> BoxFuture<'a, Result<(), ForgeError>> {
+        async move {
+            let message = self.transcript.name_of(commit.as_str());
+            let text = self.transcript.named(&status.description);
+            self.transcript.said(&format!(
+                "{message}: {} {} \"{text}\"",
+                status.context, status.state
+            ));
+            let mut statuses = self.statuses.lock().unwrap();
+            let contexts = statuses.entry(commit.clone()).or_default();
+            contexts.insert(status.context.clone(), status.clone());
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn read<'a>(&'a self, commit: &'a CommitId) -> BoxFuture<'a, Result<Vec<CommitStatus>, ForgeError>> {
+        async move {
+            let statuses = self.statuses.lock().unwrap();
+            let contexts = statuses.get(commit).cloned().unwrap_or_default();
+            Ok(contexts.into_values().collect())
+        }
+        .boxed()
+    }
+
+    fn progress_interval(&self) -> Duration {
+        Duration::ZERO
+    }
+}
