@@ -111,15 +111,37 @@ impl Scene {
 
     /// Commits the manifests with this version of the image, pushes them, and gives the commit.
     pub(crate) fn push(&self, tag: &str) -> anyhow::Result<String> {
-        for (path, content) in self.files(tag)? {
-            let path = self.path("publisher").join(path);
-            std::fs::create_dir_all(path.parent().context("a file needs a folder")?)?;
-            std::fs::write(path, content)?;
+        self.push_with(tag, &[])
+    }
+
+    /// The same, with texts replaced in all files.
+    pub(crate) fn push_with(&self, tag: &str, changes: &[(&str, &str)]) -> anyhow::Result<String> {
+        for (path, mut content) in self.files(tag)? {
+            for (from, to) in changes {
+                content = content.replace(from, to);
+            }
+            self.write(&path, &content)?;
         }
+        self.publish(&format!("Run podinfo {tag}"))
+    }
+
+    /// Commits one file, pushes it, and gives the commit.
+    pub(crate) fn push_file(&self, path: &str, content: &str) -> anyhow::Result<String> {
+        self.write(path, content)?;
+        self.publish(&format!("Write {path}"))
+    }
+
+    fn write(&self, path: &str, content: &str) -> anyhow::Result<()> {
+        let path = self.path("publisher").join(path);
+        std::fs::create_dir_all(path.parent().context("a file needs a folder")?)?;
+        Ok(std::fs::write(path, content)?)
+    }
+
+    fn publish(&self, message: &str) -> anyhow::Result<String> {
         self.git("publisher", &["add", "--all"])?;
         self.git(
             "publisher",
-            &["commit", "--quiet", &format!("--message=Run podinfo {tag}")],
+            &["commit", "--quiet", &format!("--message={message}")],
         )?;
         self.git("publisher", &["push", "--quiet", "origin", "main"])?;
         self.git("publisher", &["rev-parse", "HEAD"])

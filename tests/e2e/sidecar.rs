@@ -81,6 +81,45 @@ async fn a_change_that_no_commit_brings_starts_a_canary_too() -> anyhow::Result<
     Ok(())
 }
 
+#[tokio::test]
+async fn a_commit_that_changes_only_a_config_starts_a_canary() -> anyhow::Result<()> {
+    let _stage = stage().await?;
+    let mut scene = Scene::set(Plan {
+        router: Router::Skipper,
+        interval: "1s",
+    })
+    .await?;
+    baseline(&mut scene).await?;
+    let commit = scene.push_with("6.0.0", &[("#34577c", "#ffffff")])?;
+    scene.pull()?;
+    scene.await_phase("Succeeded", Some(&commit)).await?;
+    ensure!(
+        color(&scene, "podinfo-primary").await? == "#ffffff",
+        "the primary has the old config"
+    );
+    scene.await_said(&commit, CANARY, "success").await?;
+
+    // A README is no business of Serin's.
+    let commit = scene.push_file("README.md", "Podinfo, the example.\n")?;
+    scene.pull()?;
+    let handled = async || {
+        let path = "/api/v1/namespaces/flux-system/configmaps/serin-apps";
+        let state = scene.get(path).await?.unwrap_or_default();
+        Ok(state["data"]["state"]
+            .as_str()
+            .is_some_and(|state| state.contains(&commit)))
+    };
+    scene
+        .eventually("the state names the newest revision", handled)
+        .await?;
+    let said = scene.history(&commit).await?;
+    ensure!(
+        said.is_empty(),
+        "of a commit that touches no target was said {said:?}"
+    );
+    Ok(())
+}
+
 async fn good_and_bad(mut scene: Scene) -> anyhow::Result<()> {
     baseline(&mut scene).await?;
     promote_through_a_crash(&mut scene).await?;
@@ -224,13 +263,8 @@ async fn resting(scene: &Scene, primary: &str) -> anyhow::Result<()> {
         .await?;
     let runs = image(scene, "podinfo-primary").await?;
     ensure!(runs == primary, "the primary runs {runs}, not {primary}");
-    let config = scene
-        .get("/api/v1/namespaces/test/configmaps/podinfo-primary")
-        .await?;
-    ensure!(
-        config.is_some_and(|config| config["data"]["color"] == "#34577c"),
-        "the primary has no config of its own"
-    );
+    let config = color(scene, "podinfo-primary").await?;
+    ensure!(config == "#34577c", "the primary has no config of its own");
     let apex = scene
         .get("/api/v1/namespaces/test/services/podinfo")
         .await?
@@ -282,6 +316,15 @@ async fn route(scene: &Scene) -> anyhow::Result<Option<(u64, String)>> {
         .as_u64()
         .context("a weight that is not whole")?;
     Ok(Some((weight, annotation("zalando.org/skipper-predicate"))))
+}
+
+/// Reads what a `ConfigMap` of namespace test says of the color.
+async fn color(scene: &Scene, name: &str) -> anyhow::Result<String> {
+    let config = scene
+        .get(&format!("/api/v1/namespaces/test/configmaps/{name}"))
+        .await?
+        .unwrap_or_default();
+    Ok(config["data"]["color"].as_str().unwrap_or_default().to_owned())
 }
 
 /// Reads the version of the image that a Deployment of namespace test runs.
