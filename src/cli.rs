@@ -25,12 +25,28 @@ use output::Output;
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(&cli.log_level);
+    let level = cli.log_level.as_deref().filter(|level| !level.is_empty());
+    logging::start(level.unwrap_or_else(|| default_level(&cli.command)));
     crate::http::install_crypto();
     let mut output = Output::new();
-    match command(cli.command, &mut output) {
-        Ok(code) => code,
-        Err(failure) => failure.print(&mut output),
+    let ended = command(cli.command, &mut output).and_then(|code| match output.fault() {
+        None => Ok(code),
+        Some(error) => Err(Failure::user(
+            format!("cannot write to standard output: {error}"),
+            "make room, or send the output elsewhere",
+        )),
+    });
+    ended.unwrap_or_else(|failure| failure.print(&mut output))
+}
+
+/// Commands that run on tell what they do; commands that print say only what is wrong, so that nothing disturbs
+/// their output on a terminal.
+fn default_level(command: &Command) -> &'static str {
+    match command {
+        Command::Run(_) | Command::Cluster(_) => "warn,serin=info",
+        Command::Plan(_) | Command::Status(_) | Command::Crd => "warn",
+        // It shows what goes wrong by itself: that is its point.
+        Command::Demo(_) => "error",
     }
 }
 

@@ -12,15 +12,18 @@ pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
 
-    /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as serin=debug
+    /// Log to stderr: error, warn, info, debug, trace, or a filter such as serin=debug,kube=info
+    /// [default: info for run and cluster, warn for the others, error for demo]
     #[arg(
         long,
         global = true,
-        default_value = "info",
         env = "SERIN_LOG",
-        value_name = "LEVEL"
+        hide_env_values = true,
+        value_parser = super::logging::level,
+        value_name = "LEVEL",
+        help_heading = "Other options"
     )]
-    pub(super) log_level: String,
+    pub(super) log_level: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -105,6 +108,7 @@ pub(super) enum StatusTarget {
     /// Git notes under refs/notes/serin: git log --notes=serin
     Notes,
     /// Commit statuses on Gitea or Forgejo
+    #[value(alias = "forgejo")]
     Gitea,
     /// Nowhere
     None,

@@ -73,7 +73,14 @@ pub(super) fn run(args: &super::args::DemoArgs, output: &mut Output) -> Result<E
         .enable_all()
         .build();
     let runtime = runtime.map_err(|error| Failure::bug(error.to_string()))?;
-    runtime.block_on(play(repository, args.keep.is_some(), output))
+    let played = runtime.block_on(async {
+        tokio::select! {
+            played = play(repository, args.keep.is_some(), output) => Some(played),
+            () = super::run::interrupted() => None,
+        }
+    });
+    // Not sooner: the scratch folder goes away by itself, also after Ctrl-C.
+    played.unwrap_or_else(|| Ok(ExitCode::from(130)))
 }
 
 /// The folder must be new or empty: nothing of the user's is ever overwritten.
@@ -116,7 +123,8 @@ async fn play(repository: PathBuf, kept: bool, output: &mut Output) -> Result<Ex
     let first = files("6.0.0");
     let baseline = commit(&stage, "Add podinfo 6.0.0", first).await?;
     stage.start().map_err(Failure::bug)?;
-    screen.scene("Serin takes over podinfo", &baseline, "Add podinfo 6.0.0");
+    let title = "Serin takes over podinfo";
+    screen.scene(title, &baseline, "Add podinfo 6.0.0", &stage.world.totals());
     let phase = follow(&stage, &mut screen, &baseline, &[Phase::Initialized]).await;
     if phase != Some(Phase::Initialized) {
         return Err(Failure::bug(
@@ -135,7 +143,7 @@ async fn play(repository: PathBuf, kept: bool, output: &mut Output) -> Result<Ex
     ] {
         let message = format!("Update podinfo to {version}");
         let id = commit(&stage, &message, files(version)).await?;
-        screen.scene(title, &id, &message);
+        screen.scene(title, &id, &message, &stage.world.totals());
         follow(&stage, &mut screen, &id, &[Phase::Succeeded, Phase::Failed]).await;
         ends.push(End {
             message,
@@ -220,16 +228,12 @@ async fn follow(stage: &Stage, screen: &mut Screen<'_>, commit: &str, until: &[P
             .as_ref()
             .is_some_and(|status| status.state.is_terminal());
         let now = status(stage);
-        if let Some(status) = &now {
-            screen.show(status);
-        }
-        if let Some(status) = &commit_status {
-            screen.show_commit(status);
-        }
+        screen.show(now.as_ref(), commit_status.as_ref());
+        screen.tick(now.as_ref(), &stage.world.totals());
         if let Some(status) = now {
             let ran = status.phase == Phase::Initialized
-                || status.run.as_ref().is_some_and(|run| run.counter > began) && said;
-            if ran && until.contains(&status.phase) {
+                || status.run.as_ref().is_some_and(|run| run.counter > began);
+            if ran && said && until.contains(&status.phase) {
                 return Some(status.phase);
             }
         }

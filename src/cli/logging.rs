@@ -4,8 +4,23 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
-pub(super) fn start(level: &str) {
-    let filter = EnvFilter::try_new(filter(level)).unwrap_or_else(|_| EnvFilter::new("info"));
+/// Parses what `--log-level` gives; an empty text is as good as none.
+pub(super) fn level(text: &str) -> Result<String, String> {
+    let filter = filter(text);
+    // A bare word would be the name of a module, and silence all others.
+    let known = text.is_empty() || filter.contains('=') || text == "off";
+    if !known {
+        return Err(
+            "it is none of error, warn, info, debug, trace, and no filter such as serin=debug".into(),
+        );
+    }
+    EnvFilter::try_new(&filter).map_err(|error| error.to_string())?;
+    Ok(filter)
+}
+
+/// Starts logging with a parsed level.
+pub(super) fn start(filter: &str) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
@@ -28,5 +43,19 @@ fn filter(level: &str) -> String {
         "error" | "warn" | "info" | "debug" => format!("warn,serin={level}"),
         "trace" => "debug,serin=trace".to_owned(),
         other => other.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_levels_or_filters() {
+        assert_eq!(level("debug").unwrap(), "warn,serin=debug");
+        assert_eq!(level("serin=debug,kube=info").unwrap(), "serin=debug,kube=info");
+        assert_eq!(level("off").unwrap(), "off");
+        assert!(level("verbose").unwrap_err().contains("none of error, warn"));
+        assert!(level("serin=loud").is_err());
     }
 }

@@ -1,15 +1,19 @@
 //! The only place that prints. A reader that went away is not an error.
 
-use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::io::{Error, ErrorKind, IsTerminal as _, Write as _};
 
 /// Standard output and standard error.
 pub(super) struct Output {
     closed: bool,
+    fault: Option<Error>,
 }
 
 impl Output {
     pub(super) fn new() -> Self {
-        Self { closed: false }
+        Self {
+            closed: false,
+            fault: None,
+        }
     }
 
     /// Whether a person watches.
@@ -17,10 +21,15 @@ impl Output {
         std::io::stdout().is_terminal() && !self.closed
     }
 
+    /// Whether a line can be drawn anew.
+    pub(super) fn can_redraw(&self) -> bool {
+        self.is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+    }
+
     /// Whether colours are wanted.
     pub(super) fn colours(&self) -> bool {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        self.is_terminal() && !refused
+        self.can_redraw() && !refused
     }
 
     /// Prints data, and flushes it.
@@ -29,8 +38,15 @@ impl Output {
             return;
         }
         let mut out = std::io::stdout().lock();
-        let printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        self.closed = printed.is_err_and(|error| error.kind() == ErrorKind::BrokenPipe);
+        if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            self.closed = true;
+            self.fault = (error.kind() != ErrorKind::BrokenPipe).then_some(error);
+        }
+    }
+
+    /// Returns why data was lost; none if its reader went away.
+    pub(super) fn fault(&self) -> Option<&Error> {
+        self.fault.as_ref()
     }
 
     /// Prints a line of data.

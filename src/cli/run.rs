@@ -13,9 +13,9 @@ use crate::{
     clock::Clock,
     cluster::{self, Cluster, Connection, LeaseOptions},
     error::{Class, Classified as _},
-    http::{Client, Egress, Rules, SecretFile},
+    http::{Client, Egress, Rules},
     repo::{Checkout, Hints, Options},
-    report::{Forge, Gitea, Notes},
+    report::{ForgeKind, Settings as Forges},
     runtime::{Runtime, Source, SourceOptions},
 };
 
@@ -36,13 +36,17 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
     };
     let (client, in_cluster, api_host) = cluster::connect(&connection).await?;
     let http = Client::new(egress(&args, in_cluster, api_host.as_deref()).await);
-    let forges = forges(&args.to, &checkout, &Client::new(Egress::Open), clock)?;
+    let forges = forges(&args.to, &checkout).forges(&Client::new(Egress::Open), clock)?;
+    for error in &forges.warnings {
+        let hint = error.hint().unwrap_or_default();
+        tracing::warn!(%error, hint, "No git notes: outcomes are told by events only.");
+    }
     let (cluster, changes) = Cluster::new(client, args.cluster.namespace.clone());
     let state_namespace = state_namespace(&args, in_cluster);
     let source = Source::new(
         Arc::clone(&checkout),
         Hints::Files { poll: args.poll },
-        forges,
+        forges.forges,
         SourceOptions {
             name: args.source_name.clone().unwrap_or_else(|| checkout.name()),
             namespace: args
@@ -155,53 +159,21 @@ async fn egress(args: &RunArgs, in_cluster: bool, api_host: Option<&str>) -> Egr
     })
 }
 
-pub(super) fn forges(
-    args: &StatusTargetArgs,
-    checkout: &Checkout,
-    http: &Client,
-    clock: Clock,
-) -> Result<Vec<Arc<dyn Forge>>, Failure> {
-    let mut wanted = args.status.clone();
-    if wanted.is_empty() {
-        wanted.push(StatusTarget::Notes);
+/// What the flags say about where outcomes are posted.
+pub(super) fn forges(args: &StatusTargetArgs, checkout: &Checkout) -> Forges {
+    let kind = |target: &StatusTarget| match target {
+        StatusTarget::Notes => ForgeKind::Notes,
+        StatusTarget::Gitea => ForgeKind::Gitea,
+        StatusTarget::None => ForgeKind::None,
+    };
+    Forges {
+        kinds: args.status.iter().map(kind).collect(),
+        url: args.status_url.clone(),
+        repository: args.status_repo.clone(),
+        token_file: args.status_token_file.clone(),
+        checkout: Some(checkout.dir().to_owned()),
+        notes_repo: args.notes_repo.clone(),
     }
-    let mut forges: Vec<Arc<dyn Forge>> = Vec::new();
-    for target in wanted {
-        match target {
-            StatusTarget::None => {}
-            StatusTarget::Notes => match Notes::choose(checkout.dir(), args.notes_repo.as_deref(), clock) {
-                Ok(notes) => forges.push(Arc::new(notes)),
-                Err(error) => {
-                    let hint = error.hint().unwrap_or_default();
-                    tracing::warn!(%error, hint, "No git notes: outcomes are told by events only.");
-                }
-            },
-            StatusTarget::Gitea => forges.push(Arc::new(gitea(args, http)?)),
-        }
-    }
-    Ok(forges)
-}
-
-fn gitea(args: &StatusTargetArgs, http: &Client) -> Result<Gitea, Failure> {
-    let missing = |flag: &str| Failure::user(format!("--status gitea needs {flag}"), "see serin run --help");
-    let url = args
-        .status_url
-        .as_deref()
-        .ok_or_else(|| missing("--status-url"))?;
-    let repository = args
-        .status_repo
-        .as_deref()
-        .ok_or_else(|| missing("--status-repo"))?;
-    let token = args
-        .status_token_file
-        .as_ref()
-        .ok_or_else(|| missing("--status-token-file"))?;
-    Ok(Gitea::new(
-        url,
-        repository,
-        SecretFile::Path(token.clone()),
-        http.clone(),
-    )?)
 }
 
 fn state_namespace(args: &RunArgs, in_cluster: bool) -> String {

@@ -26,7 +26,7 @@ pub(super) fn run(args: &StatusArgs, output: &mut Output) -> Result<ExitCode, Fa
     let runtime = super::runtime()?;
     let _inside = runtime.enter();
     let http = Client::new(Egress::Open);
-    let forges = super::run::forges(&args.from, &checkout, &http, Clock::system())?;
+    let forges = super::run::forges(&args.from, &checkout).readers(&http, Clock::system())?;
     let mut found = Vec::new();
     for forge in &forges {
         let statuses = runtime.block_on(forge.read(&revision.id))?;

@@ -94,6 +94,21 @@ impl Notes {
         })
     }
 
+    /// Reads the notes of the repository that has some: `notes_repo`, or else that of the checkout. Blocks.
+    #[must_use]
+    pub fn to_read(checkout: &Path, notes_repo: Option<&Path>, clock: Clock) -> Self {
+        let has_notes = |dir: &&Path| {
+            let repository = repo::open(dir).ok();
+            repository.is_some_and(|repository| repository.find_reference(REF).is_ok())
+        };
+        let dir = notes_repo.filter(has_notes);
+        Self {
+            dir: dir.unwrap_or(checkout).to_owned(),
+            has_commits: dir.is_none(),
+            clock,
+        }
+    }
+
     fn open(&self) -> Result<Repository, ForgeError> {
         repo::open(&self.dir).map_err(|error| unavailable(&error.to_string()))
     }

@@ -1,6 +1,10 @@
 //! Which forges are used: from the flags of the command line to forges.
 
-use std::{path::PathBuf, str::FromStr, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
 
 use super::{CommitStatus, Forge, ForgeError, Gitea, Notes};
 use crate::{
@@ -66,6 +70,22 @@ impl Settings {
     /// Makes the forges. Notes are a default: where they cannot be written, and were not asked for by name,
     /// that is a warning. Anything else that cannot work is an error. Blocks.
     pub fn forges(&self, client: &Client, clock: Clock) -> Result<Forges, ForgeError> {
+        self.make(client, || self.notes(clock))
+    }
+
+    /// Makes the forges for reading alone: notes need not be writable. Blocks.
+    pub fn readers(&self, client: &Client, clock: Clock) -> Result<Vec<Arc<dyn Forge>>, ForgeError> {
+        let none = Path::new("");
+        let checkout = self.checkout.as_deref().unwrap_or(none);
+        let notes = || Ok(Notes::to_read(checkout, self.notes_repo.as_deref(), clock));
+        self.make(client, notes).map(|made| made.forges)
+    }
+
+    fn make(
+        &self,
+        client: &Client,
+        notes: impl Fn() -> Result<Notes, ForgeError>,
+    ) -> Result<Forges, ForgeError> {
         let mut made = Forges::default();
         let implied = self.kinds.is_empty();
         let mut kinds = if implied {
@@ -79,7 +99,7 @@ impl Settings {
             match kind {
                 ForgeKind::None => {}
                 ForgeKind::Gitea => made.forges.push(Arc::new(self.gitea(client)?)),
-                ForgeKind::Notes => match self.notes(clock) {
+                ForgeKind::Notes => match notes() {
                     Ok(notes) => made.forges.push(Arc::new(notes)),
                     Err(error) if implied => made.warnings.push(error),
                     Err(error) => return Err(error),
