@@ -29,6 +29,7 @@ use crate::{
     cluster::{Cluster, Lease, LeaseOptions},
     http,
     manifest::{ObjectKey, Resource, Snapshot},
+    report::Outcome,
     rollout::{Answer, AskId},
 };
 
@@ -254,12 +255,38 @@ impl Shared {
     }
 
     /// Gives a status its commit and what is to be said of it.
-    fn attribute(&self, canary: &Canary, snapshot: &Snapshot, before: &Status, next: &mut Status) {
+    fn attribute(
+        &self,
+        canary: &Canary,
+        snapshot: &Snapshot,
+        applied: bool,
+        before: &Status,
+        next: &mut Status,
+    ) {
         let expected = self.expected(&canary.key());
         let live = expected
             .as_ref()
             .is_some_and(|expected| expected.is_live(snapshot));
-        commits::settle(canary, before, next, expected.as_ref(), live);
+        let seen = commits::Seen {
+            expected: live,
+            applied,
+        };
+        commits::settle(canary, before, next, expected.as_ref(), seen);
+    }
+
+    /// A Canary that cannot be read, or that is gone, says nothing of its commits: this does.
+    fn give_up(&self, canary: &ObjectKey, status: Option<&Status>, outcome: &Outcome) {
+        let Some(reports) = &self.reports else { return };
+        let expected = self.expected(canary).map(|expected| expected.commit);
+        let reported = status
+            .into_iter()
+            .flat_map(|status| &status.commits)
+            .map(|report| report.commit.clone());
+        for commit in reported.chain(expected) {
+            if let Ok(commit) = commit.parse() {
+                reports.say(&commit, canary, outcome);
+            }
+        }
     }
 
     /// Marks what forges have been told; the mark rides on the next status write.

@@ -31,20 +31,29 @@ impl Expected {
     }
 }
 
-/// Gives the new status its commit and its reports. `live` says whether the expected commit is what is live. A
-/// last word stands: what happens later is about other commits.
+/// What is known of the live target when a status is settled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    /// The expected commit is what is live.
+    pub(super) expected: bool,
+    /// What is live is what the status is about. It is not while a Canary is suspended, or stalled.
+    pub(super) applied: bool,
+}
+
+/// Gives the new status its commit and its reports. A last word stands: what happens later is about other
+/// commits.
 pub(super) fn settle(
     canary: &Canary,
     before: &Status,
     next: &mut Status,
     expected: Option<&Expected>,
-    live: bool,
+    seen: Seen,
 ) {
     let counter = |status: &Status| status.run.as_ref().map_or(0, |run| run.counter);
     let new_run = counter(before) != counter(next);
     let reverted = is_revert(before, next);
     let mut idle = false;
-    match expected.filter(|_| live) {
+    match expected.filter(|_| seen.expected) {
         Some(expected) if next.commit.as_ref() != Some(&expected.commit) => {
             leave(next, reverted, Some(&expected.commit));
             next.commit = Some(expected.commit.clone());
@@ -59,13 +68,25 @@ pub(super) fn settle(
     if let Some(commit) = next.commit.clone()
         && !is_decided(next, &commit)
     {
-        let outcome = if idle {
-            report::outcome::no_workload_change()
-        } else {
-            report::outcome(canary, next)
+        let outcome = match report::outcome(canary, next) {
+            error if error.state == CommitState::Error => error,
+            _ if next.phase.at_rest() && !seen.applied => held_back(canary, next),
+            _ if idle => report::outcome::no_workload_change(),
+            outcome => outcome,
         };
         say(next, &commit, &outcome);
     }
+}
+
+/// The commit is live, and no run may start for it: never green.
+fn held_back(canary: &Canary, status: &Status) -> Outcome {
+    let wait = status.run.as_ref().and_then(|run| run.wait.as_ref());
+    let text = match wait {
+        _ if canary.spec.suspend => "the Canary is suspended".to_owned(),
+        Some(wait) => format!("waiting: {}", wait.message),
+        None => "waiting to start".to_owned(),
+    };
+    Outcome::new(CommitState::Pending, &text)
 }
 
 /// Whether this status ends a run because the target went back to what is promoted.
@@ -153,6 +174,15 @@ mod tests {
         }
     }
 
+    const LIVE: Seen = Seen {
+        expected: true,
+        applied: true,
+    };
+    const NOT_LIVE: Seen = Seen {
+        expected: false,
+        applied: true,
+    };
+
     fn states(status: &Status) -> Vec<(&str, &str)> {
         status
             .commits
@@ -165,7 +195,7 @@ mod tests {
     fn a_run_gets_the_commit_that_is_live() {
         let before = status(Phase::Succeeded, 0, None);
         let mut next = status(Phase::Progressing, 1, None);
-        settle(&canary(), &before, &mut next, Some(&expected("aaaaaaaa")), true);
+        settle(&canary(), &before, &mut next, Some(&expected("aaaaaaaa")), LIVE);
         assert_eq!(next.commit.as_deref(), Some("aaaaaaaa"));
         assert_eq!(states(&next), [("aaaaaaaa", "pending")]);
     }
@@ -174,7 +204,13 @@ mod tests {
     fn a_run_that_no_commit_explains_has_none() {
         let before = status(Phase::Succeeded, 0, Some("aaaaaaaa"));
         let mut next = status(Phase::Progressing, 1, Some("aaaaaaaa"));
-        settle(&canary(), &before, &mut next, Some(&expected("bbbbbbbb")), false);
+        settle(
+            &canary(),
+            &before,
+            &mut next,
+            Some(&expected("bbbbbbbb")),
+            NOT_LIVE,
+        );
         assert_eq!(next.commit, None);
     }
 
@@ -186,7 +222,7 @@ mod tests {
             &status(Phase::Succeeded, 0, None),
             &mut next,
             Some(&expected("aaaaaaaa")),
-            true,
+            LIVE,
         );
         let before = next.clone();
         let mut restarted = Status {
@@ -201,7 +237,7 @@ mod tests {
             &before,
             &mut restarted,
             Some(&expected("bbbbbbbb")),
-            true,
+            LIVE,
         );
         assert_eq!(
             states(&restarted),
@@ -210,7 +246,7 @@ mod tests {
         assert_eq!(restarted.commits[0].description, "superseded by bbbbbbb");
         restarted.phase = Phase::Failed;
         let before = restarted.clone();
-        settle(&canary(), &before, &mut restarted, None, false);
+        settle(&canary(), &before, &mut restarted, None, NOT_LIVE);
         let mut third = Status {
             phase: Phase::Progressing,
             ..restarted.clone()
@@ -224,7 +260,7 @@ mod tests {
             &restarted,
             &mut third,
             Some(&expected("cccccccc")),
-            true,
+            LIVE,
         );
         assert_eq!(
             states(&third),
@@ -255,8 +291,26 @@ mod tests {
             tick: 0,
             at: jiff::Timestamp::UNIX_EPOCH,
         }];
-        settle(&canary(), &before, &mut next, Some(&expected("bbbbbbbb")), true);
+        settle(&canary(), &before, &mut next, Some(&expected("bbbbbbbb")), LIVE);
         assert_eq!(states(&next), [("aaaaaaaa", "failure"), ("bbbbbbbb", "success")]);
+    }
+
+    #[test]
+    fn a_suspended_canary_is_never_green() {
+        let before = status(Phase::Succeeded, 1, None);
+        let mut next = before.clone();
+        let mut canary = canary();
+        canary.spec.suspend = true;
+        let seen = Seen {
+            expected: true,
+            applied: false,
+        };
+        settle(&canary, &before, &mut next, Some(&expected("aaaaaaaa")), seen);
+        assert_eq!(states(&next), [("aaaaaaaa", "pending")]);
+        assert_eq!(next.commits[0].description, "the Canary is suspended");
+        let mut later = next.clone();
+        settle(&canary, &next, &mut later, Some(&expected("aaaaaaaa")), LIVE);
+        assert_eq!(states(&later), [("aaaaaaaa", "success")]);
     }
 
     #[test]

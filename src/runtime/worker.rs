@@ -16,7 +16,8 @@ use crate::{
     cluster::ClusterError,
     error::{Class, Classified},
     manifest::{Object, ObjectKey, Reading, Snapshot, Write},
-    rollout::{Answer, AskId, Effect, State, Step, step},
+    report::{CommitState, Outcome, outcome},
+    rollout::{Answer, AskId, Effect, Live, State, Step, step},
 };
 
 /// What Flagger puts on a Canary with `revertOnDeletion`.
@@ -95,6 +96,8 @@ impl Worker {
                 Next::At(wake) => self.sleep(wake).await,
             }
         }
+        let stored = self.memory.as_ref().map(|memory| &memory.stored);
+        self.shared.give_up(&self.key, stored, &outcome::deleted());
         self.shared.forget(&self.key);
     }
 
@@ -263,6 +266,8 @@ impl Worker {
             .notice
             .invalid(&self.shared, &self.key, &memory.uid, error)
             .await;
+        let outcome = Outcome::new(CommitState::Error, &error.to_string());
+        self.shared.give_up(&self.key, None, &outcome);
         self.write_status(next).await?;
         Ok(Next::At(None))
     }
@@ -294,7 +299,10 @@ impl Worker {
         if !self.execute(canary, snapshot, &step.effects).await? {
             return Ok(Next::At(Some(Instant::now() + Duration::from_millis(100))));
         }
-        self.conclude(canary, snapshot, step).await
+        let live = facts.target.present().map(|target| &target.live);
+        let applied = matches!((live, &step.state.control.applied),
+            (Some(Live::Revision(live)), Some(applied)) if live == applied);
+        self.conclude(canary, snapshot, step, applied).await
     }
 
     /// Removes the finalizer that a Flagger has left: nobody else would, and the Canary could not go.
@@ -392,6 +400,7 @@ impl Worker {
         canary: &Canary,
         snapshot: &Snapshot,
         step: Step,
+        applied: bool,
     ) -> Result<Next, ClusterError> {
         let now = self.shared.now();
         let Some(memory) = &mut self.memory else {
@@ -400,7 +409,7 @@ impl Worker {
         let moved = step.state != memory.state;
         let mut status = step.state.store(canary, &memory.stored, now);
         self.shared
-            .attribute(canary, snapshot, &memory.stored, &mut status);
+            .attribute(canary, snapshot, applied, &memory.stored, &mut status);
         self.shared.owe_reports(canary, &mut status);
         if says_more(&memory.stored, &status) {
             let previous = memory.stored.clone();

@@ -80,7 +80,7 @@ impl Reports {
     }
 
     /// Says something of a canary of a commit, unless the last word was said.
-    pub(super) fn say(&self, commit: &CommitId, canary: &ObjectKey, outcome: &Outcome) {
+    pub(in crate::runtime) fn say(&self, commit: &CommitId, canary: &ObjectKey, outcome: &Outcome) {
         if self.keep(commit, &name(canary), outcome) {
             self.outbox.set(commit, self.status(canary, outcome));
             self.aggregate(commit);
