@@ -243,7 +243,7 @@ mod tests {
             states(&restarted),
             [("aaaaaaaa", "success"), ("bbbbbbbb", "pending")]
         );
-        assert_eq!(restarted.commits[0].description, "superseded by bbbbbbb");
+        assert_eq!(restarted.commits[0].description, "superseded by bbbbbbbb");
         restarted.phase = Phase::Failed;
         let before = restarted.clone();
         settle(&canary(), &before, &mut restarted, None, NOT_LIVE);
