@@ -19,7 +19,7 @@ use self::{ast::Node, eval::Evaluator};
 pub use self::{
     ast::ValueType,
     eval::{MAX_POINTS, Sample, Value},
-    series::{Labels, Point, Series, SeriesStore},
+    series::{Labels, Point, Series, SeriesId, SeriesStore},
 };
 
 /// Why a query could not be answered. The variants are the `errorType`s of Prometheus' API.

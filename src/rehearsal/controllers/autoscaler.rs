@@ -49,13 +49,13 @@ fn write_status(context: &Context, autoscaler: &Object, current: Option<i64>, de
     let able = match desired {
         Some(_) => Condition {
             kind: "AbleToScale",
-            status: true,
+            status: Some(true),
             reason: "SucceededGetScale",
             message: "the HPA controller was able to get the target's current scale",
         },
         None => Condition {
             kind: "AbleToScale",
-            status: false,
+            status: Some(false),
             reason: "FailedGetScale",
             message: "the HPA controller was unable to get the target's current scale",
         },
@@ -63,13 +63,13 @@ fn write_status(context: &Context, autoscaler: &Object, current: Option<i64>, de
     let active = match desired {
         Some(0) => Condition {
             kind: "ScalingActive",
-            status: false,
+            status: Some(false),
             reason: "ScalingDisabled",
             message: "scaling is disabled since the replica count of the target is zero",
         },
         _ => Condition {
             kind: "ScalingActive",
-            status: desired.is_some(),
+            status: Some(desired.is_some()),
             reason: if desired.is_some() {
                 "ValidMetricFound"
             } else {

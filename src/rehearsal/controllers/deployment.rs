@@ -18,6 +18,7 @@ use crate::{
 };
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
+const HISTORY: &str = "deployment.kubernetes.io/revision-history";
 const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
 const MAX: &str = "deployment.kubernetes.io/max-replicas";
 
@@ -36,15 +37,12 @@ pub(super) fn reconcile(context: &Context, key: &ObjectKey) -> Option<Duration> 
         return None;
     }
     let mut sets = find(context, &deployment);
-    let paused = deployment.at("/spec/paused") == Some(&Value::Bool(true));
-    if !paused {
-        adopt_revision(context, &deployment, &mut sets);
-    }
-    if paused {
+    if deployment.at("/spec/paused") == Some(&Value::Bool(true)) {
         resize_paused(context, &deployment, &sets);
-    } else if deployment.str_at("/spec/strategy/type") == "Recreate" {
-        recreate(context, &deployment, &sets);
+    } else if is_recreated(&deployment) {
+        recreate(context, &deployment, &mut sets);
     } else {
+        adopt_revision(context, &deployment, &mut sets);
         roll(context, &deployment, &sets);
     }
     let created = sets.created;
@@ -104,8 +102,11 @@ fn adopt_revision(context: &Context, deployment: &Object, sets: &mut Sets) {
             sets.created = sets.new.is_some();
         }
         Some(set) if revision(set) <= highest => {
+            let history = [set.annotation(HISTORY), set.annotation(REVISION)];
+            let history: Vec<&str> = history.into_iter().flatten().collect();
             let _result = context.store.modify(MANAGER, &set.key(), |value| {
                 j::set(value, &["metadata", "annotations", REVISION], number.to_string());
+                j::set(value, &["metadata", "annotations", HISTORY], history.join(","));
             });
         }
         Some(set) => number = revision(set),
@@ -129,12 +130,7 @@ fn create(context: &Context, deployment: &Object, sets: &Sets, number: i64) -> O
     let hash = pods::template_hash(&template);
     let bounds = Bounds::of(deployment.value());
     let old: Vec<Size> = sets.old.iter().map(size).collect();
-    let recreate = deployment.str_at("/spec/strategy/type") == "Recreate";
-    let first = if recreate {
-        0
-    } else {
-        rollout::grow(bounds, Size::default(), &old)
-    };
+    let first = rollout::grow(bounds, Size::default(), &old);
     let mut labelled = template;
     j::set(
         &mut labelled,
@@ -198,18 +194,28 @@ fn roll(context: &Context, deployment: &Object, sets: &Sets) {
     }
 }
 
+fn is_recreated(deployment: &Object) -> bool {
+    deployment.str_at("/spec/strategy/type") == "Recreate"
+}
+
 /// Ends all old pods before the first new one is made.
-fn recreate(context: &Context, deployment: &Object, sets: &Sets) {
+fn recreate(context: &Context, deployment: &Object, sets: &mut Sets) {
     let bounds = Bounds::of(deployment.value());
-    sets.old
-        .iter()
-        .filter(|set| replicas(set) > 0)
-        .for_each(|set| resize(context, bounds, set, 0));
-    let running = sets.old.iter().any(|set| !pods::owned(context, set).is_empty());
+    let mut ended = true;
+    for set in &mut sets.old {
+        if replicas(set) > 0 {
+            resize(context, bounds, set, 0);
+            *set = context.store.get(&set.key()).unwrap_or_else(|| set.clone());
+        }
+        ended &= pods::owned(context, set).is_empty();
+    }
+    if ended || sets.new.is_some() {
+        adopt_revision(context, deployment, sets);
+    }
     if let Some(new) = sets
         .new
         .as_ref()
-        .filter(|set| !running && replicas(set) != bounds.replicas)
+        .filter(|set| ended && replicas(set) != bounds.replicas)
     {
         resize(context, bounds, new, bounds.replicas);
     }

@@ -103,6 +103,12 @@ fn write_endpoints(context: &Context, key: &ObjectKey, service: &Object, pods: &
             );
         }
     }
+    let mut labels = service.at("/metadata/labels").cloned().unwrap_or_default();
+    j::set(
+        &mut labels,
+        &["endpoints.kubernetes.io/managed-by"],
+        "endpoint-controller",
+    );
     let subsets = if ready.is_empty() && waiting.is_empty() {
         json!([])
     } else {
@@ -110,10 +116,11 @@ fn write_endpoints(context: &Context, key: &ObjectKey, service: &Object, pods: &
     };
     let new = json!({
         "apiVersion": "v1", "kind": "Endpoints",
-        "metadata": {"name": key.name, "namespace": key.namespace, "labels": service.at("/metadata/labels")},
+        "metadata": {"name": key.name, "namespace": key.namespace, "labels": labels},
         "subsets": subsets,
     });
     upsert(context, key, new, |value| {
+        j::set(value, &["metadata", "labels"], labels.clone());
         j::set(value, &["subsets"], subsets.clone());
     });
 }
@@ -129,7 +136,19 @@ fn write_slice(context: &Context, service: &Object, pods: &[Object]) {
         })
     };
     let endpoints: Vec<Value> = pods.iter().map(endpoint).collect();
-    let ports = ports(service, pods);
+    // Without pods nobody knows which ports are meant.
+    let ports = if pods.is_empty() {
+        Vec::new()
+    } else {
+        ports(service, pods)
+    };
+    let mut labels = service.at("/metadata/labels").cloned().unwrap_or_default();
+    j::set(&mut labels, &[SERVICE_NAME], service.name());
+    j::set(
+        &mut labels,
+        &["endpointslice.kubernetes.io/managed-by"],
+        "endpointslice-controller.k8s.io",
+    );
     let slices = context
         .store
         .list("discovery.k8s.io", "EndpointSlice", Some(service.namespace()));
@@ -141,10 +160,7 @@ fn write_slice(context: &Context, service: &Object, pods: &[Object]) {
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
             "metadata": {
                 "generateName": format!("{}-", service.name()), "namespace": service.namespace(),
-                "labels": {
-                    SERVICE_NAME: service.name(),
-                    "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
-                },
+                "labels": labels,
                 "ownerReferences": parts::controller_reference(service),
             },
             "endpoints": endpoints, "ports": ports,
@@ -152,6 +168,7 @@ fn write_slice(context: &Context, service: &Object, pods: &[Object]) {
         return warn(service, context.store.create(MANAGER, new));
     };
     let result = context.store.modify(MANAGER, &existing.key(), |value| {
+        j::set(value, &["metadata", "labels"], labels);
         j::set(value, &["endpoints"], endpoints);
         j::set(value, &["ports"], ports);
     });

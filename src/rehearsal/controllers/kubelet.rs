@@ -205,14 +205,14 @@ fn bind(context: &Context, pod: &Object) -> bool {
     let condition = if fits {
         Condition {
             kind: "PodScheduled",
-            status: true,
+            status: Some(true),
             reason: "",
             message: "",
         }
     } else {
         Condition {
             kind: "PodScheduled",
-            status: false,
+            status: Some(false),
             reason: "Unschedulable",
             message: "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
         }

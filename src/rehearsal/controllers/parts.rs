@@ -85,7 +85,8 @@ pub(super) fn set_counts(status: &mut Value, counts: &[(&str, i64)]) {
 #[derive(Clone, Debug)]
 pub(super) struct Condition<'a> {
     pub(super) kind: &'a str,
-    pub(super) status: bool,
+    /// None: unknown.
+    pub(super) status: Option<bool>,
     pub(super) reason: &'a str,
     pub(super) message: &'a str,
 }
@@ -100,7 +101,9 @@ pub(super) fn condition<'a>(status: &'a Value, kind: &str) -> Option<&'a Value> 
 /// Sets a condition. Its transition time changes with its status; its other times with anything, or when the
 /// caller touches it.
 pub(super) fn set_condition(status: &mut Value, wanted: &Condition<'_>, now: &str, times: Times) {
-    let text = if wanted.status { "True" } else { "False" };
+    let text = wanted
+        .status
+        .map_or("Unknown", |up| if up { "True" } else { "False" });
     let old = condition(status, wanted.kind).cloned();
     let same = |field: &str, value: &str| old.as_ref().is_some_and(|c| j::text(c, &[field]) == value);
     let unchanged = same("status", text) && same("reason", wanted.reason) && same("message", wanted.message);
@@ -188,7 +191,7 @@ mod tests {
         let set = |status: &mut Value, up: bool, reason: &str, now: &str| {
             let wanted = Condition {
                 kind: "Ready",
-                status: up,
+                status: Some(up),
                 reason,
                 message: "",
             };

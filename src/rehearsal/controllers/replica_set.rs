@@ -12,6 +12,9 @@ use crate::{
     rehearsal::store::{Delete, json as j},
 };
 
+/// No more pods than this are made for one set, whatever it says: the node has room for no more.
+const MAX_PODS: usize = 1000;
+
 pub(super) fn reconcile(context: &Context, key: &ObjectKey) -> Option<Duration> {
     let set = context.store.get(key)?;
     if set.at("/metadata/deletionTimestamp").is_some() {
@@ -19,7 +22,9 @@ pub(super) fn reconcile(context: &Context, key: &ObjectKey) -> Option<Duration> 
     }
     let mut active = pods::owned(context, &set);
     active.retain(pods::is_active);
-    let wanted = usize::try_from(set.i64_at("/spec/replicas").unwrap_or(1)).unwrap_or_default();
+    let wanted = usize::try_from(set.i64_at("/spec/replicas").unwrap_or(1))
+        .unwrap_or_default()
+        .min(MAX_PODS);
     if active.len() < wanted {
         let template = set.at("/spec/template").cloned().unwrap_or_default();
         (active.len()..wanted).for_each(|_| pods::create(context, &set, &template, None));
@@ -45,6 +50,10 @@ fn worth(pod: &Object) -> (bool, bool, std::cmp::Reverse<String>, String) {
 
 fn write_status(context: &Context, set: &Object) -> Option<Duration> {
     let mut active = pods::owned(context, set);
+    let ending = active
+        .iter()
+        .filter(|pod| pod.at("/metadata/deletionTimestamp").is_some())
+        .count();
     active.retain(pods::is_active);
     let health = pods::health(
         context,
@@ -56,6 +65,7 @@ fn write_status(context: &Context, set: &Object) -> Option<Duration> {
         let generation = set.generation();
         let status = j::entry(value, &["status"]);
         j::set(status, &["replicas"], count);
+        j::set(status, &["terminatingReplicas"], ending);
         j::set(status, &["observedGeneration"], generation);
         set_counts(
             status,

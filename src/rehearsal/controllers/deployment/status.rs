@@ -19,6 +19,7 @@ struct Counts {
     ready: i64,
     available: i64,
     unavailable: i64,
+    ending: i64,
 }
 
 impl Counts {
@@ -48,6 +49,7 @@ impl Counts {
             ready: sum("readyReplicas"),
             available,
             unavailable: (wanted - available).max(0),
+            ending: sum("terminatingReplicas"),
         }
     }
 
@@ -59,6 +61,7 @@ impl Counts {
             ready: count("readyReplicas"),
             available: count("availableReplicas"),
             unavailable: count("unavailableReplicas"),
+            ending: count("terminatingReplicas"),
         }
     }
 
@@ -89,6 +92,7 @@ pub(super) fn write(context: &Context, deployment: &Object, sets: &Sets) -> Opti
         if generation == deployment.generation() {
             j::set(status, &["observedGeneration"], generation);
         }
+        j::set(status, &["terminatingReplicas"], counts.ending);
         set_counts(
             status,
             &[
@@ -100,7 +104,17 @@ pub(super) fn write(context: &Context, deployment: &Object, sets: &Sets) -> Opti
             ],
         );
         available(context, bounds, status, counts);
-        again = progressing(context, &spec, status, &Progress { sets, counts, before });
+        again = progressing(
+            context,
+            &spec,
+            status,
+            &Progress {
+                deployment: deployment.name(),
+                sets,
+                counts,
+                before,
+            },
+        );
     });
     again
 }
@@ -110,14 +124,14 @@ fn available(context: &Context, bounds: Bounds, status: &mut Value, counts: Coun
     let wanted = if enough {
         Condition {
             kind: "Available",
-            status: true,
+            status: Some(true),
             reason: "MinimumReplicasAvailable",
             message: "Deployment has minimum availability.",
         }
     } else {
         Condition {
             kind: "Available",
-            status: false,
+            status: Some(false),
             reason: "MinimumReplicasUnavailable",
             message: "Deployment does not have minimum availability.",
         }
@@ -135,6 +149,7 @@ fn available(context: &Context, bounds: Bounds, status: &mut Value, counts: Coun
 
 /// How far a deployment is, and was.
 struct Progress<'a> {
+    deployment: &'a str,
     sets: &'a Sets,
     counts: Counts,
     before: Counts,
@@ -149,40 +164,62 @@ fn progressing(
 ) -> Option<Duration> {
     let deadline = integer(spec, "progressDeadlineSeconds").unwrap_or(600);
     let name = progress.sets.new.as_ref().map_or("", |set| set.name());
+    let subject = match &progress.sets.new {
+        Some(set) => format!("ReplicaSet \"{}\"", set.name()),
+        None => format!("Deployment \"{}\"", progress.deployment),
+    };
     let old = condition(status, "Progressing").cloned();
     let old_reason = old.as_ref().map_or("", |c| j::text(c, &["reason"])).to_owned();
     let counts = progress.counts;
     let paused = spec.get("paused") == Some(&Value::Bool(true));
-    let set = |status: bool, reason: &str, message: String, touch: bool, target: &mut Value| {
+    let set = |status: Option<bool>, reason: &str, message: String, target: &mut Value| {
         let wanted = Condition {
             kind: "Progressing",
             status,
             reason,
             message: &message,
         };
-        set_condition(target, &wanted, &context.stamp(), Times { updated: true, touch });
+        set_condition(
+            target,
+            &wanted,
+            &context.stamp(),
+            Times {
+                updated: true,
+                touch: true,
+            },
+        );
     };
     if paused {
         if old_reason != "DeploymentPaused" {
-            let message = "Deployment is paused".to_owned();
-            set(false, "DeploymentPaused", message, true, status);
+            set(
+                None,
+                "DeploymentPaused",
+                "Deployment is paused".to_owned(),
+                status,
+            );
         }
         return None;
     }
-    if progress.sets.created {
+    if old_reason == "DeploymentPaused" {
         set(
-            true,
-            "NewReplicaSetCreated",
-            format!("Created new replica set \"{name}\""),
-            true,
+            None,
+            "DeploymentResumed",
+            "Deployment is resumed".to_owned(),
             status,
         );
-    } else if old.is_none() {
+    }
+    if progress.sets.created {
         set(
-            true,
+            Some(true),
+            "NewReplicaSetCreated",
+            format!("Created new replica set \"{name}\""),
+            status,
+        );
+    } else if old.is_none() && progress.sets.new.is_some() {
+        set(
+            Some(true),
             "FoundNewReplicaSet",
             format!("Found new replica set \"{name}\""),
-            true,
             status,
         );
     } else if old_reason == "NewReplicaSetAvailable" && counts.replicas == counts.updated {
@@ -190,16 +227,15 @@ fn progressing(
     }
     let wanted = integer(spec, "replicas").unwrap_or(1);
     if counts.is_complete(wanted) {
-        let message = format!("ReplicaSet \"{name}\" has successfully progressed.");
-        set(true, "NewReplicaSetAvailable", message, true, status);
+        let message = format!("{subject} has successfully progressed.");
+        set(Some(true), "NewReplicaSetAvailable", message, status);
         return None;
     }
     if counts.is_beyond(progress.before) && !progress.sets.created {
         set(
-            true,
+            Some(true),
             "ReplicaSetUpdated",
-            format!("ReplicaSet \"{name}\" is progressing."),
-            true,
+            format!("{subject} is progressing."),
             status,
         );
     }
@@ -215,8 +251,8 @@ fn progressing(
     if left.is_positive() {
         return Duration::try_from(left).ok();
     }
-    let message = format!("ReplicaSet \"{name}\" has timed out progressing.");
-    set(false, "ProgressDeadlineExceeded", message, true, status);
+    let message = format!("{subject} has timed out progressing.");
+    set(Some(false), "ProgressDeadlineExceeded", message, status);
     None
 }
 

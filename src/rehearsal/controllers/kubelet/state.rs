@@ -89,7 +89,7 @@ impl State {
                 status,
                 &Condition {
                     kind,
-                    status: up,
+                    status: Some(up),
                     reason,
                     message,
                 },
