@@ -106,15 +106,18 @@ pub fn shared_owners(canary: &Canary, live: Option<&Object>) -> Vec<Value> {
     theirs.chain(owner(canary, false)).collect()
 }
 
-/// Whether the Canary is the controller of an object.
+/// Whether the Canary is the controller of an object. Also if it was a Canary of the same name that is gone: the
+/// next write makes the object this one's before it is collected as garbage.
 #[must_use]
 pub fn is_ours(canary: &Canary, object: &Object) -> bool {
     let owners = object.at("/metadata/ownerReferences").and_then(Value::as_array);
-    !canary.uid.is_empty()
-        && owners.into_iter().flatten().any(|owner| {
-            owner.get("uid").and_then(Value::as_str) == Some(canary.uid.as_str())
-                && owner.get("controller").and_then(Value::as_bool) == Some(true)
-        })
+    owners.into_iter().flatten().any(|owner| {
+        let text = |field: &str| owner.get(field).and_then(Value::as_str).unwrap_or_default();
+        text("kind") == Resource::CANARY.kind
+            && text("apiVersion").starts_with("flagger.app/")
+            && text("name") == canary.name
+            && owner.get("controller").and_then(Value::as_bool) == Some(true)
+    })
 }
 
 #[cfg(test)]

@@ -136,7 +136,7 @@ fn render(weight: u8, canary: &Canary, known: &Snapshot) -> Result<Object, Refus
     };
     match known.read(&copy) {
         Reading::Unknown => return Err(Refusal::NotRead(copy)),
-        Reading::Present(live) if !canary.uid.is_empty() && !is_ours(canary, live) => {
+        Reading::Present(live) if !is_ours(canary, live) => {
             return unroutable(format!(
                 "ingress {}.{} exists and does not belong to this Canary: rename or delete it",
                 copy.name, copy.namespace

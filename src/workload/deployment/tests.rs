@@ -537,3 +537,15 @@ fn the_spec_decides_how_services_look() {
     assert_eq!(canary.str_at("/spec/ports/0/appProtocol"), "http");
     assert_eq!(canary.at("/spec/selector"), Some(&json!({ "app": "podinfo" })));
 }
+
+#[test]
+fn a_canary_that_was_made_anew_takes_its_services_back() {
+    let mut world = initialized();
+    world.canary.uid = "second".to_owned();
+    assert_eq!(world.observe().apex, Seen::Present(false));
+    let writes = world.desired(&Effect::Apex).unwrap();
+    assert!(matches!(writes.as_slice(), [Write::Apply { .. }]), "{writes:?}");
+    world.carry_out(&Effect::Apex);
+    let owner = world.service("podinfo").at("/metadata/ownerReferences/0/uid");
+    assert_eq!(owner, Some(&json!("second")));
+}
