@@ -75,6 +75,9 @@ fn set(folder: &std::path::Path) -> anyhow::Result<Stage> {
     };
     let world = WorldSpec::parse(WORLD)?;
     let options = StageOptions {
+        apply: true,
+        forges: Vec::new(),
+        hosts: BTreeMap::new(),
         repository: folder.to_owned(),
         world,
         clock: Clock::system(),

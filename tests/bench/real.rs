@@ -29,20 +29,18 @@ pub(crate) async fn measure(table: &mut Table) -> anyhow::Result<()> {
     scene.start_serin()?;
     watch.phase("Initialized").await?;
     settled(&scene).await?;
-    table.row("real: resident memory, one canary at rest", resident(&mut scene)?);
+    table.row("real: resident memory, one canary at rest", resident(&scene)?);
     idle(&scene, table, "real: API requests in 60 s at rest").await?;
     rollout(&scene, &mut watch, table, "by kubectl", || {
         set_image(&scene, "6.0.1")
     })
     .await?;
-    rollout(&scene, &mut watch, table, "by a commit", || {
-        scene.push("6.0.2").and_then(|_| scene.pull())
-    })
-    .await?;
-    table.row("real: resident memory after two rollouts", resident(&mut scene)?);
+    scene.push("6.0.2")?;
+    rollout(&scene, &mut watch, table, "by a commit", || scene.pull()).await?;
+    table.row("real: resident memory after two rollouts", resident(&scene)?);
     changes(&scene, &mut watch, table).await?;
     commits(&scene, table).await?;
-    table.row("real: resident memory after 72 runs", resident(&mut scene)?);
+    table.row("real: resident memory after 72 runs", resident(&scene)?);
     scene.sandbox().kill("serin")?;
     let mut scene = scene.with_flags(&["--lease=true"]);
     scene.start_serin()?;
@@ -150,8 +148,8 @@ async fn settled(scene: &Scene) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn resident(scene: &mut Scene) -> anyhow::Result<String> {
-    let id = scene.sandbox().id("serin").context("serin is not running")?;
+fn resident(scene: &Scene) -> anyhow::Result<String> {
+    let id = scene.lab.id("serin").context("serin is not running")?;
     let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
     let line = status
         .lines()

@@ -156,6 +156,11 @@ impl Lab {
         self.sandbox.log(name)
     }
 
+    /// Returns the id of a running process.
+    pub(crate) fn id(&self, name: &str) -> Option<u32> {
+        self.sandbox.id(name)
+    }
+
     /// Gives access to the folder and the processes, to add one (the sidecar) or to kill one.
     pub(crate) fn sandbox(&mut self) -> &mut Sandbox {
         &mut self.sandbox

@@ -210,6 +210,12 @@ impl Scene {
         self.start_serin()
     }
 
+    /// Asks the sidecar to end, as a kubelet does.
+    pub(crate) fn terminate_serin(&self) -> anyhow::Result<()> {
+        let id = self.lab.id("serin").context("serin is not running")?;
+        output(Command::new("kill").args(["-TERM", &id.to_string()])).map(drop)
+    }
+
     /// Gives access to the sidecar's process.
     pub(crate) fn sandbox(&mut self) -> &mut Sandbox {
         self.lab.sandbox()
