@@ -11,6 +11,8 @@ mod common;
 )]
 #[path = "conformance/cases.rs"]
 mod cases;
+#[path = "conformance/kubectl.rs"]
+mod kubectl;
 #[path = "conformance/objects.rs"]
 mod objects;
 #[expect(clippy::unwrap_used, reason = "a transcript that cannot be read is a failure")]

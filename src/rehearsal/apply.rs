@@ -90,19 +90,16 @@ pub(crate) fn record_update(
         });
     }
     for owner in &mut owners {
-        let mut fields = owner.fields.difference(&difference.removed);
-        if owner.is(&intent.manager, "Update", subresource, &api_version) {
-            fields.add(&difference.changed);
-        } else {
-            fields = fields.difference(&difference.changed);
+        owner.fields = owner.fields.difference(&difference.removed);
+        if !owner.is(&intent.manager, "Update", subresource, &api_version) {
+            owner.fields = owner.fields.difference(&difference.changed);
+            continue;
         }
-        if fields != owner.fields {
-            owner.fields = fields;
-            // The scale subresource leaves no time.
-            if owner.subresource != "scale" {
-                now.clone_into(&mut owner.time);
-            }
+        // The scale subresource leaves no time.
+        if !difference.changed.is_empty() && intent.part != Part::Scale {
+            now.clone_into(&mut owner.time);
         }
+        owner.fields.add(&difference.changed);
     }
     owners::write(new, owners);
 }
@@ -137,10 +134,7 @@ pub(crate) fn apply(
         .find(|o| is_mine(o))
         .map(|o| o.fields.clone())
         .unwrap_or_default();
-    let time = owners
-        .iter()
-        .find(|o| is_mine(o) && o.fields == mine)
-        .map(|o| o.time.clone());
+    let time = owners.iter().find(|o| is_mine(o)).map(|o| o.time.clone());
     owners.retain(|o| !is_mine(o));
 
     let mut merged = merge(&node, live, &config);
@@ -149,9 +143,9 @@ pub(crate) fn apply(
     owners.push(Owner {
         manager: intent.manager.clone(),
         operation: "Apply".to_owned(),
-        api_version,
+        api_version: api_version.clone(),
         subresource: subresource.to_owned(),
-        time: time.unwrap_or_else(|| now.to_owned()),
+        time: time.unwrap_or_default(),
         fields: mine,
     });
     let mut owned = Set::default();
@@ -162,6 +156,12 @@ pub(crate) fn apply(
     if let Some(live) = live {
         for field in UNOWNED.into_iter().filter(|f| *f != "managedFields") {
             j::copy(live, &mut merged, &["metadata", field]);
+        }
+    }
+    // An intent that changes nothing leaves no time.
+    if live.is_none_or(|live| ownable(live) != ownable(&merged)) {
+        for owner in owners.iter_mut().filter(|o| is_mine(o)) {
+            now.clone_into(&mut owner.time);
         }
     }
     owners::write(&mut merged, owners);
