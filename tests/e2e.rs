@@ -14,3 +14,7 @@ mod manifests;
 mod scene;
 #[path = "e2e/sidecar.rs"]
 mod sidecar;
+#[path = "e2e/steps.rs"]
+mod steps;
+#[path = "e2e/trouble.rs"]
+mod trouble;

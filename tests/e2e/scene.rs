@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use kube::Client;
 use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep};
 
 use super::manifests::{Plan, Router, files};
@@ -21,6 +22,8 @@ use crate::common::prometheus::{Answer, Prometheus, metric_names};
 
 /// How long anything may take on a busy machine. Nothing here measures time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
+/// Control planes at a time: each takes most of a processor while it starts.
+static SCENES: Semaphore = Semaphore::const_new(2);
 /// Where the sidecar's Lease and state are, as in `deploy/serin.yaml`.
 const STATE_NAMESPACE: &str = "flux-system";
 const REPOSITORY: &str = "fleet";
@@ -36,11 +39,13 @@ pub(crate) struct Scene {
     folder: tempfile::TempDir,
     flags: Vec<String>,
     starts: AtomicUsize,
+    _permit: SemaphorePermit<'static>,
 }
 
 impl Scene {
     /// Sets everything up, up to an empty repository; the sidecar is not started.
     pub(crate) async fn set(plan: Plan) -> anyhow::Result<Self> {
+        let permit = SCENES.acquire().await?;
         let mut lab = Lab::start().await?;
         lab.create_namespace("test").await?;
         lab.create_namespace(STATE_NAMESPACE).await?;
@@ -51,6 +56,7 @@ impl Scene {
             folder: tempfile::tempdir()?,
             flags: Vec::new(),
             starts: AtomicUsize::new(0),
+            _permit: permit,
             plan,
             lab,
         };
