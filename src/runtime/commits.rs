@@ -2,7 +2,7 @@
 //! part of the status, so that they survive a restart.
 
 use crate::{
-    canary::{Canary, CommitReport, Phase, Status, reason},
+    canary::{Canary, CommitReport, Phase, Status},
     manifest::{Object, Snapshot},
     plan,
     report::{self, CommitState, Outcome},
@@ -89,14 +89,14 @@ fn held_back(canary: &Canary, status: &Status) -> Outcome {
     Outcome::new(CommitState::Pending, &text)
 }
 
-/// Whether this status ends a run because the target went back to what is promoted.
+/// Whether this status begins to end a run because the target went back to what is promoted. Not its end: by
+/// then the commit is the one that took the target back.
 fn is_revert(before: &Status, next: &Status) -> bool {
-    let reverting = before.run.as_ref().and_then(|run| run.rolling_back.as_deref()) == Some("Reverted");
-    let told = next
-        .announced
-        .iter()
-        .any(|news| news.reason == reason::ALREADY_PROMOTED);
-    reverting && told && next.phase == Phase::Succeeded
+    let reverting = |status: &Status| {
+        let run = status.run.as_ref();
+        run.and_then(|run| run.rolling_back.as_deref()) == Some("Reverted")
+    };
+    reverting(next) && !reverting(before)
 }
 
 /// The commit so far is no longer what is judged: if it was still pending, it gets its last word.
@@ -142,7 +142,7 @@ fn say(status: &mut Status, commit: &str, outcome: &Outcome) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::canary::{Announced, RunStatus};
+    use crate::canary::{Announced, RunStatus, reason};
 
     fn canary() -> Canary {
         let object = serde_json::json!({
@@ -276,13 +276,14 @@ mod tests {
     fn a_revert_fails_the_reverted_commit_and_passes_the_revert() {
         let mut before = status(Phase::Progressing, 1, Some("aaaaaaaa"));
         say(&mut before, "aaaaaaaa", &report::outcome::detected());
-        if let Some(run) = &mut before.run {
+        let mut next = before.clone();
+        if let Some(run) = &mut next.run {
             run.rolling_back = Some("Reverted".to_owned());
         }
-        let mut next = Status {
-            phase: Phase::Succeeded,
-            ..before.clone()
-        };
+        settle(&canary(), &before, &mut next, Some(&expected("bbbbbbbb")), LIVE);
+        assert_eq!(states(&next), [("aaaaaaaa", "failure"), ("bbbbbbbb", "pending")]);
+        let before = next.clone();
+        next.phase = Phase::Succeeded;
         next.announced = vec![Announced {
             warning: false,
             reason: reason::ALREADY_PROMOTED.to_owned(),
