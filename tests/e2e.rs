@@ -12,6 +12,8 @@ mod crd;
 mod manifests;
 #[path = "e2e/scene.rs"]
 mod scene;
+#[path = "e2e/service.rs"]
+mod service;
 #[path = "e2e/sidecar.rs"]
 mod sidecar;
 #[path = "e2e/steps.rs"]

@@ -28,16 +28,14 @@ async fn killed_again_and_again_the_sidecar_still_comes_to_the_same_end() -> any
     baseline(&mut scene).await?;
     let commit = scene.push("6.0.1")?;
     scene.pull()?;
-    let mut crashes = 0;
     // From the middle of the first request to the middle of an interval.
-    for pause in (0..).map(|n| Duration::from_millis(60 + 110 * (n % 12))) {
-        sleep(pause).await;
+    for crashes in 0.. {
+        sleep(Duration::from_millis(60 + 110 * (crashes % 12))).await;
         if scene.status().await?["phase"] == "Succeeded" && crashes > 5 {
             break;
         }
         ensure!(crashes < 120, "no end in sight\n{}", scene.report().await);
         scene.crash_serin()?;
-        crashes += 1;
     }
     scene.await_phase("Succeeded", Some(&commit)).await?;
     resting(&scene, "6.0.1").await?;
