@@ -151,7 +151,7 @@ pub(crate) fn first_status(kind: &str, value: &mut Value) {
         "DaemonSet" => json!({
             "currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0,
         }),
-        "Pod" => json!({"phase": "Pending", "qosClass": "BestEffort"}),
+        "Pod" => json!({"phase": "Pending", "qosClass": quality(value)}),
         "Namespace" => json!({"phase": "Active"}),
         "HorizontalPodAutoscaler" => json!({"currentMetrics": null, "desiredReplicas": 0}),
         "CustomResourceDefinition" => {
@@ -161,4 +161,20 @@ pub(crate) fn first_status(kind: &str, value: &mut Value) {
         _ => return,
     };
     j::set(value, &["status"], status);
+}
+
+/// Returns the quality of service of a pod.
+fn quality(pod: &Value) -> &'static str {
+    let containers = j::items(pod, &["spec", "containers"]);
+    let of = |c: &Value, field: &str| j::at(c, &["resources", field]).cloned().unwrap_or(json!({}));
+    let asks = |c: &Value| of(c, "limits") != json!({}) || of(c, "requests") != json!({});
+    let sure = |c: &Value| {
+        let limits = of(c, "limits");
+        limits == of(c, "requests") && limits.get("cpu").is_some() && limits.get("memory").is_some()
+    };
+    match (containers.iter().any(asks), containers.iter().all(sure)) {
+        (false, _) => "BestEffort",
+        (true, true) => "Guaranteed",
+        (true, false) => "Burstable",
+    }
 }

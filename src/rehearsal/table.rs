@@ -16,14 +16,14 @@ use crate::manifest::Object;
 struct Column {
     name: String,
     kind: String,
-    format: &'static str,
+    format: String,
     /// Columns above 0 are shown by `-o wide` only.
     priority: i64,
 }
 
 impl Column {
     fn text(name: &str) -> Self {
-        let format = if name == "Name" { "name" } else { "" };
+        let format = if name == "Name" { "name" } else { "" }.to_owned();
         Self {
             name: name.to_owned(),
             kind: "string".to_owned(),

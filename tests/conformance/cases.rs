@@ -107,7 +107,7 @@ cases![
     forms::discovery_lists_resources,
 ];
 
-pub(super) use definition::install_definitions;
+pub(super) use definition::{install, install_definitions};
 
 /// What a case works with.
 #[derive(Clone)]

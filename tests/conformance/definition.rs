@@ -48,15 +48,18 @@ pub(super) fn widget_spec() -> Value {
 
 /// Creates the definition and waits until it is served.
 pub(in super::super) async fn install_definitions(client: &Client) {
+    let definition = json!({"metadata": {"name": "widgets.conformance.serin.dev"}, "spec": widget_spec()});
+    install(client, definition).await;
+}
+
+/// Creates a definition and waits until it is served.
+pub(in super::super) async fn install(client: &Client, definition: Value) {
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource(DEFINITIONS));
-    let definition = object(
-        DEFINITIONS,
-        "widgets.conformance.serin.dev",
-        json!({"spec": widget_spec()}),
-    );
+    let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
+    let definition = object(DEFINITIONS, &name, definition);
     api.create(&PostParams::default(), &definition).await.unwrap();
     for _ in 0..100 {
-        let present = api.get("widgets.conformance.serin.dev").await.unwrap();
+        let present = api.get(&name).await.unwrap();
         let conditions = at(&present, "/status/conditions")
             .as_array()
             .cloned()
@@ -71,5 +74,5 @@ pub(in super::super) async fn install_definitions(client: &Client) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("the definition is not established");
+    panic!("the definition {name} is not established");
 }

@@ -22,6 +22,9 @@ struct Step {
     form: Option<String>,
     #[serde(default)]
     body: Option<Value>,
+    /// Remembers the answer's `resourceVersion` for `MARK` in later paths.
+    #[serde(default)]
+    mark: bool,
     /// Why the embedded cluster may answer otherwise, in the body alone.
     #[serde(default)]
     differs: Option<String>,
@@ -39,10 +42,23 @@ fn transcripts() -> Vec<PathBuf> {
     files
 }
 
+/// Returns the definitions that Serin brings.
+fn own_definitions() -> Vec<Value> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/crd/crds.yaml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let documents = text
+        .split("\n---\n")
+        .filter(|d| d.contains("kind: CustomResourceDefinition"));
+    documents.map(|d| serde_saphyr::from_str(d).unwrap()).collect()
+}
+
 /// Plays every transcript and returns the answers that differ from the record. `record` writes it instead.
 /// Declared differences are allowed to the embedded cluster only.
 pub(super) async fn play(client: &Client, embedded: bool, record: bool) -> Vec<String> {
     super::cases::install_definitions(client).await;
+    for definition in own_definitions() {
+        super::cases::install(client, definition).await;
+    }
     let mut differences = Vec::new();
     for file in transcripts() {
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
@@ -53,8 +69,9 @@ pub(super) async fn play(client: &Client, embedded: bool, record: bool) -> Vec<S
         let text = std::fs::read_to_string(&file).unwrap();
         let steps: Vec<Step> = serde_saphyr::from_str(&text).unwrap();
         let mut answers = Vec::new();
+        let mut mark = String::new();
         for step in &steps {
-            answers.push(answer(client, step, &namespace).await);
+            answers.push(answer(client, step, &namespace, &mut mark).await);
         }
         let answers_file = file.with_extension("json");
         if record {
@@ -78,9 +95,9 @@ pub(super) async fn play(client: &Client, embedded: bool, record: bool) -> Vec<S
     differences
 }
 
-async fn answer(client: &Client, step: &Step, namespace: &str) -> Value {
+async fn answer(client: &Client, step: &Step, namespace: &str, mark: &mut String) -> Value {
     let (method, path) = step.send.split_once(' ').unwrap();
-    let path = path.replace("NS", namespace);
+    let path = path.replace("NS", namespace).replace("MARK", mark);
     let text = step
         .body
         .as_ref()
@@ -95,6 +112,12 @@ async fn answer(client: &Client, step: &Step, namespace: &str) -> Value {
         body.as_ref(),
     )
     .await;
+    if step.mark {
+        body["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap_or_default()
+            .clone_into(mark);
+    }
     normalize(&mut body, "");
     settle(&mut body);
     json!({"code": code, "body": body})
@@ -135,8 +158,20 @@ async fn send(
     let response = client.send(request).await.unwrap();
     let code = response.status().as_u16();
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
-    let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
-    (code, serde_json::from_slice(&bytes).unwrap_or_else(|_| text()))
+    (code, read(&bytes))
+}
+
+/// Reads an answer: one object, a stream of them, or a text.
+fn read(bytes: &[u8]) -> Value {
+    let text = String::from_utf8_lossy(bytes);
+    let one = serde_json::from_str(&text);
+    let stream = || {
+        text.lines()
+            .map(serde_json::from_str)
+            .collect::<Result<Vec<Value>, _>>()
+    };
+    one.or_else(|_| stream().map(Value::Array))
+        .unwrap_or_else(|_| Value::String(text.into_owned()))
 }
 
 /// Hides what differs from run to run.
@@ -196,6 +231,12 @@ fn normalize(value: &mut Value, name: &str) {
 /// Hides in refusals what depends on the language of the server (the text of a decoding error) or on the order of
 /// its maps, and in tables the documentation.
 fn settle(body: &mut Value) {
+    if let Some(object) = body.get_mut("object") {
+        settle(object);
+    }
+    for event in body.as_array_mut().into_iter().flatten() {
+        settle(event);
+    }
     if let Some(columns) = body.get_mut("columnDefinitions").and_then(Value::as_array_mut) {
         for column in columns {
             column["description"] = "".into();

@@ -263,9 +263,8 @@ fn pair(wire: Wire<'_>, bytes: bool) -> Option<(String, Value)> {
         match number {
             1 => key = wire.text()?,
             2 if bytes => {
-                value = base64::engine::general_purpose::STANDARD
-                    .encode(wire.bytes()?)
-                    .into()
+                let encoded = base64::engine::general_purpose::STANDARD.encode(wire.bytes()?);
+                value = encoded.into();
             }
             2 => value = wire.text()?.into(),
             _ => return None,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     manifest::Object,
-    rehearsal::store::{ApiError, State, Verb, json as j, selector::Selector},
+    rehearsal::store::{ApiError, Cause, State, Verb, json as j, selector::Selector},
 };
 
 /// Answers `get`.
@@ -27,6 +27,11 @@ pub(super) fn list(call: &Call) -> Result<Response<Body>, ApiError> {
     let token = Token::read(call.query.text("continue"))?;
     let wanted = call.query.number("resourceVersion").unwrap_or_default();
     let exact = call.query.text("resourceVersionMatch") == "Exact";
+    if call.query.text("resourceVersion").is_empty() && !call.query.text("resourceVersionMatch").is_empty() {
+        let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+        let cause = Cause::forbidden("resourceVersionMatch", detail);
+        return Err(ApiError::invalid_options("ListOptions", cause));
+    }
     let (objects, revision) = call.store.read(|state| {
         let present = state.revision();
         if wanted > present {

@@ -71,7 +71,16 @@ fn check(call: &Call) -> Result<(), ApiError> {
     }
     if initial.is_empty() && !matching.is_empty() {
         let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
-        return refuse(Cause::forbidden("resourceVersionMatch", detail));
+        let mut causes = vec![Cause::forbidden("resourceVersionMatch", detail)];
+        if matching != "NotOlderThan" {
+            let shown = json!(matching);
+            causes.push(Cause::unsupported(
+                "resourceVersionMatch",
+                &shown,
+                &["NotOlderThan"],
+            ));
+        }
+        return Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", &causes));
     }
     let version = call.query.text("resourceVersion");
     if !version.is_empty() && version.parse::<u64>().is_err() {

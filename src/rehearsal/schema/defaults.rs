@@ -16,11 +16,15 @@ pub(super) fn set(kind: &str, value: &mut Value) {
         "Pod" => {
             j::default(value, &["spec", "enableServiceLinks"], true);
             pod(j::entry(value, &["spec"]));
+            for list in ["containers", "initContainers"] {
+                each(value, &["spec", list], requests);
+            }
         }
         "Service" => service(value),
         "Secret" => secret(value),
         "Namespace" => namespace(value),
         "HorizontalPodAutoscaler" => autoscaler(value),
+        "Endpoints" => each(value, &["subsets"], |subset| each(subset, &["ports"], tcp)),
         "EndpointSlice" => each(value, &["ports"], tcp),
         "CustomResourceDefinition" => definition(value),
         _ => {}
@@ -130,6 +134,16 @@ fn container(container: &mut Value) {
         if j::at(container, &["lifecycle", hook, "httpGet"]).is_some() {
             http_get(j::entry(container, &["lifecycle", hook, "httpGet"]));
         }
+    }
+}
+
+/// A pod asks for its limits unless it asks for something.
+fn requests(container: &mut Value) {
+    let limits = j::at(container, &["resources", "limits"])
+        .cloned()
+        .unwrap_or_default();
+    for (name, limit) in limits.as_object().into_iter().flatten() {
+        j::default(container, &["resources", "requests", name], limit.clone());
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) fn storage(value: &Value) -> String {
 }
 
 /// Returns what is wrong with a definition.
-pub(super) fn validate(value: &Value) -> Vec<Cause> {
+pub(super) fn validate(value: &Value, old: Option<&Value>) -> Vec<Cause> {
     let mut causes = Vec::new();
     let text = |path: &[&str]| j::text(value, path);
     let (group, plural) = (text(&["spec", "group"]), text(&["spec", "names", "plural"]));
@@ -94,6 +94,17 @@ pub(super) fn validate(value: &Value) -> Vec<Cause> {
         if j::at(version, &["schema", "openAPIV3Schema"]).is_none() {
             let field = format!("spec.versions[{at}].schema.openAPIV3Schema");
             causes.push(Cause::required(&field, "schemas are required"));
+        }
+    }
+    for (field, path) in [
+        ("spec.group", &["spec", "group"][..]),
+        ("spec.names.plural", &["spec", "names", "plural"]),
+        ("spec.names.kind", &["spec", "names", "kind"]),
+        ("spec.scope", &["spec", "scope"]),
+    ] {
+        let (was, is) = (old.map_or("", |old| j::text(old, path)), text(path));
+        if !was.is_empty() && was != is {
+            causes.push(Cause::invalid(field, &json!(is), "field is immutable"));
         }
     }
     causes

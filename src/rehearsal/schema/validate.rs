@@ -12,6 +12,13 @@ pub(super) fn builtin(kind: &str, value: &Value, old: Option<&Value>) -> Vec<Cau
     let mut causes = Vec::new();
     match kind {
         "Deployment" | "ReplicaSet" | "DaemonSet" => workload(kind, value, old, &mut causes),
+        "Pod" if old.is_some_and(|old| fixed(old) != fixed(value)) => {
+            let detail = "pod updates may not change fields other than `spec.containers[*].image`,\
+                          `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only \
+                          additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be \
+                          set to 1 if it was previously negative)";
+            causes.push(Cause::forbidden("spec", detail));
+        }
         "Pod" => pod(
             j::at(value, &["spec"]).unwrap_or(&Value::Null),
             "spec",
@@ -23,10 +30,30 @@ pub(super) fn builtin(kind: &str, value: &Value, old: Option<&Value>) -> Vec<Cau
         "ConfigMap" | "Secret" => data(kind, value, old, &mut causes),
         "Event" => event(value, &mut causes),
         "Lease" => lease(value, &mut causes),
-        "CustomResourceDefinition" => causes.extend(definition::validate(value)),
+        "CustomResourceDefinition" => causes.extend(definition::validate(value, old)),
         _ => {}
     }
     causes
+}
+
+/// Returns the part of a pod's spec that never changes. A pod is bound to its node once, by another way.
+fn fixed(pod: &Value) -> Value {
+    let mut spec = j::at(pod, &["spec"]).cloned().unwrap_or_default();
+    for field in [
+        "activeDeadlineSeconds",
+        "tolerations",
+        "terminationGracePeriodSeconds",
+        "nodeName",
+    ] {
+        j::remove(&mut spec, &[field]);
+    }
+    for list in ["containers", "initContainers"] {
+        let containers = spec.get_mut(list).and_then(Value::as_array_mut);
+        for container in containers.into_iter().flatten() {
+            j::remove(container, &["image"]);
+        }
+    }
+    spec
 }
 
 fn number(value: &Value, path: &[&str]) -> Option<i64> {

@@ -356,6 +356,14 @@ impl State {
         self.kinds_mut().define(object.value());
         let mut value = object.value().clone();
         if schema::accept_definition(&mut value, &self.now()) {
+            let target = Target {
+                kind: kind.clone(),
+                version: kind.storage.clone(),
+                namespace: String::new(),
+                name: object.name().to_owned(),
+            };
+            let intent = Intent::update("kube-apiserver", Part::Status);
+            apply::record_update(&target, &intent, Some(object.value()), &mut value, &self.now());
             self.commit(kind, Verb::Modified, &mut value, Some(object.clone()));
         }
     }

@@ -79,15 +79,17 @@ impl State {
             .cloned()
             .ok_or_else(|| target.not_found())?;
         check_preconditions(target, &old, options)?;
-        if options.dry_run {
-            return Ok(Deleted::Gone(old));
-        }
         let grace = grace(&kind, &old, options);
         let mut value = old.value().clone();
         let finalizers = finalizers(&kind, &value, options);
         let was_marked = old.at("/metadata/deletionTimestamp").is_some();
         if finalizers.is_empty() && grace == 0 && kind.kind != "Namespace" {
-            return Ok(Deleted::Gone(self.finish_delete(&kind, value, old)));
+            let gone = if options.dry_run {
+                old
+            } else {
+                self.finish_delete(&kind, value, old)
+            };
+            return Ok(Deleted::Gone(gone));
         }
         if was_marked
             && old
@@ -95,10 +97,15 @@ impl State {
                 .unwrap_or_default()
                 <= grace
         {
-            self.sweep(&kind, &old);
+            if !options.dry_run {
+                self.sweep(&kind, &old);
+            }
             return Ok(Deleted::Waiting(old));
         }
         self.mark(&kind, &mut value, &finalizers, grace);
+        if options.dry_run {
+            return Ok(Deleted::Waiting(Object::from(value)));
+        }
         let object = self.commit(&kind, Verb::Modified, &mut value, Some(old));
         self.sweep(&kind, &object);
         let left = self
@@ -128,14 +135,17 @@ impl State {
         let end = self.clock().now().as_second().saturating_add(grace);
         let at = jiff::Timestamp::from_second(end).map_or_else(|_| self.now(), stamp);
         j::set(value, &["metadata", "deletionTimestamp"], at);
-        j::set(value, &["metadata", "deletionGracePeriodSeconds"], grace);
+        let namespace = kind.builtin && kind.kind == "Namespace";
+        if !namespace {
+            j::set(value, &["metadata", "deletionGracePeriodSeconds"], grace);
+        }
         if !finalizers.is_empty() {
             j::set(value, &["metadata", "finalizers"], json!(finalizers));
         }
         if let Some(generation) = j::at(value, &["metadata", "generation"]).and_then(Value::as_i64) {
             j::set(value, &["metadata", "generation"], generation + 1);
         }
-        if kind.builtin && kind.kind == "Namespace" {
+        if namespace {
             j::set(value, &["status", "phase"], "Terminating");
         }
     }

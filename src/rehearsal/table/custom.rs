@@ -13,7 +13,7 @@ pub(super) fn columns(declared: &Value) -> Vec<Column> {
         Column {
             name: j::text(c, &["name"]).to_owned(),
             kind: j::text(c, &["type"]).to_owned(),
-            format: "",
+            format: j::text(c, &["format"]).to_owned(),
             priority: j::at(c, &["priority"])
                 .and_then(Value::as_i64)
                 .unwrap_or_default(),
