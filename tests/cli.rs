@@ -5,8 +5,26 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::format_push_string,
     reason = "tests"
 )]
 
+#[path = "cli/bad_input.rs"]
+mod bad_input;
+#[path = "cli/crd.rs"]
+mod crd;
+#[path = "cli/demo.rs"]
+mod demo;
+#[path = "cli/environment.rs"]
+mod environment;
+#[path = "cli/help.rs"]
+mod help;
+#[path = "cli/plan.rs"]
+mod plan;
 #[path = "cli/rooms.rs"]
 mod rooms;
+#[path = "cli/run.rs"]
+mod run;
+#[path = "cli/status.rs"]
+mod status;

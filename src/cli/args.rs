@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
+use crate::canary::Provider;
+
 /// A GitOps sidecar for progressive delivery: git push starts a canary, the commit status says how it went.
 #[derive(Debug, Parser)]
 #[command(name = "serin", version, max_term_width = 100, propagate_version = true)]
@@ -136,11 +138,11 @@ pub(super) struct RunArgs {
     pub(super) poll: Duration,
 
     /// Address of /metrics, /healthz and /readyz
-    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    #[arg(long, default_value = "127.0.0.1:8080", value_parser = address, value_name = "ADDR")]
     pub(super) listen: SocketAddr,
 
     /// Router of canaries that name none
-    #[arg(long, default_value = "istio", value_name = "NAME")]
+    #[arg(long, default_value = "istio", value_parser = provider, value_name = "NAME")]
     pub(super) mesh_provider: String,
 
     /// Prometheus API of canaries that name none
@@ -190,7 +192,7 @@ pub(super) struct RunArgs {
 
     /// Networks that addresses from custom resources may reach although they are loopback, link-local or the
     /// API server; may be repeated. In a cluster such addresses are refused; elsewhere only once this is given
-    #[arg(long, value_name = "CIDR")]
+    #[arg(long, value_parser = network, value_name = "CIDR")]
     pub(super) allow_egress: Vec<IpNet>,
 }
 
@@ -208,7 +210,7 @@ pub(super) struct PlanArgs {
     pub(super) namespace: String,
 
     /// Router of canaries that name none
-    #[arg(long, default_value = "istio", value_name = "NAME")]
+    #[arg(long, default_value = "istio", value_parser = provider, value_name = "NAME")]
     pub(super) mesh_provider: String,
 
     #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
@@ -242,7 +244,7 @@ pub(super) enum Format {
 #[derive(Debug, Args)]
 pub(super) struct ClusterCommandArgs {
     /// Address to serve the Kubernetes API on; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDR")]
+    #[arg(long, default_value = "127.0.0.1:6443", value_parser = address, value_name = "ADDR")]
     pub(super) listen: SocketAddr,
 
     /// Kubeconfig file to write
@@ -254,7 +256,7 @@ pub(super) struct ClusterCommandArgs {
     pub(super) world: Option<PathBuf>,
 
     /// Address to serve the Prometheus API of the world on
-    #[arg(long, value_name = "ADDR", requires = "world")]
+    #[arg(long, value_parser = address, value_name = "ADDR", requires = "world")]
     pub(super) prometheus: Option<SocketAddr>,
 }
 
@@ -268,4 +270,30 @@ pub(super) struct DemoArgs {
 /// Parses a Go duration.
 fn duration(text: &str) -> Result<Duration, String> {
     crate::canary::duration::parse(text).map_err(|error| error.to_string())
+}
+
+/// Parses an address to listen on; `:8080` is all addresses, as elsewhere.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let full = if text.starts_with(':') {
+        format!("0.0.0.0{text}")
+    } else {
+        text.to_owned()
+    };
+    full.parse()
+        .map_err(|_| "give ADDRESS:PORT, such as 127.0.0.1:8080 or :8080".to_owned())
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    text.parse()
+        .map_err(|_| "give a network, such as 10.0.0.0/8 or fd00::/8".to_owned())
+}
+
+/// Checks the name of a router. One that is not implemented yet is fine as a default: the canaries that it
+/// falls to say so.
+fn provider(text: &str) -> Result<String, String> {
+    if Provider::parse(text).is_some() {
+        return Ok(text.to_owned());
+    }
+    let known: Vec<&str> = Provider::ALL.into_iter().map(Provider::name).collect();
+    Err(format!("no such router; use one of {}", known.join(", ")))
 }

@@ -32,7 +32,7 @@ impl Failure {
 
     pub(super) fn print(&self, output: &mut Output) -> ExitCode {
         output.note(&format!("error: {}", self.message));
-        if let Some(hint) = &self.hint {
+        if let Some(hint) = self.hint.as_ref().filter(|hint| !hint.is_empty()) {
             output.note(&format!("hint: {hint}"));
         }
         ExitCode::from(self.code)

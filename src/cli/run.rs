@@ -79,6 +79,7 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
     })?;
     tracing::info!(
         checkout = %args.git.checkout.display(),
+        cluster = api_host.as_deref().unwrap_or_default(),
         listen = %listener.local_addr().unwrap_or(args.listen),
         apply = args.apply,
         "Serin starts."

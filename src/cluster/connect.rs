@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use kube::{
     Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
 /// What kubectl's flags say.
@@ -21,12 +21,12 @@ pub struct Connection {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The kubeconfig cannot be read or is wrong.
-    #[error("cannot use kubeconfig {path}: {source}")]
+    #[error("cannot use kubeconfig `{path}`: {source}")]
     Kubeconfig {
         /// Which file.
         path: String,
         /// Why.
-        source: Box<kube::config::KubeconfigError>,
+        source: Box<KubeconfigError>,
     },
     /// Neither a kubeconfig nor a service account.
     #[error("no cluster: no kubeconfig was given or found, and this is not a pod with a service account")]
@@ -49,10 +49,9 @@ pub async fn connect(connection: &Connection) -> Result<(Client, bool, Option<St
             Ok(config) => (config, false),
             Err(outside) => match Config::incluster() {
                 Ok(config) => (config, true),
-                Err(_) if connection.context.is_some() => {
-                    let path = "(the default one)".to_owned();
+                Err(_) if is_there(&outside) => {
                     return Err(ConnectError::Kubeconfig {
-                        path,
+                        path: default_path(),
                         source: Box::new(outside),
                     });
                 }
@@ -65,6 +64,17 @@ pub async fn connect(connection: &Connection) -> Result<(Client, bool, Option<St
     let host = config.cluster_url.host().map(str::to_owned);
     let client = Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))?;
     Ok((client, in_cluster, host))
+}
+
+/// Whether there is a kubeconfig, and only something in it is wrong.
+fn is_there(error: &KubeconfigError) -> bool {
+    !matches!(error, KubeconfigError::ReadConfig(..) | KubeconfigError::FindPath)
+        || std::env::var_os("KUBECONFIG").is_some_and(|files| !files.is_empty())
+}
+
+/// Where kubectl looks when it is not told.
+fn default_path() -> String {
+    std::env::var("KUBECONFIG").unwrap_or_else(|_| "~/.kube/config".to_owned())
 }
 
 async fn from_file(path: &PathBuf, options: &KubeConfigOptions) -> Result<Config, ConnectError> {
@@ -84,9 +94,23 @@ impl crate::error::Classified for ConnectError {
     }
 
     fn hint(&self) -> Option<String> {
-        Some(
-            "give one by --kubeconfig FILE or KUBECONFIG; to try Serin without a cluster: serin demo"
-                .to_owned(),
-        )
+        let hint = match self {
+            Self::Nowhere => {
+                "give one by --kubeconfig FILE or KUBECONFIG; to try Serin without a cluster: serin demo"
+            }
+            Self::Kubeconfig { source, .. }
+                if matches!(
+                    **source,
+                    KubeconfigError::LoadContext(_) | KubeconfigError::CurrentContextNotSet
+                ) =>
+            {
+                "`kubectl config get-contexts` lists the contexts; choose one by --context NAME"
+            }
+            Self::Kubeconfig { .. } => {
+                "give another by --kubeconfig FILE, or try it with `kubectl cluster-info`"
+            }
+            Self::Client(_) => "check the files that the kubeconfig names, with `kubectl cluster-info`",
+        };
+        Some(hint.to_owned())
     }
 }

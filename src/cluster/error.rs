@@ -94,7 +94,7 @@ impl ClusterError {
 }
 
 /// The chain of causes in one line, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

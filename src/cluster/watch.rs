@@ -12,7 +12,7 @@ use kube::{
     },
 };
 
-use super::{Cluster, Scope};
+use super::{Cluster, Scope, error::chain};
 use crate::manifest::{Object, ObjectKey, Resource};
 
 pub(super) async fn run(cluster: Cluster, scope: Scope) {
@@ -139,5 +139,6 @@ fn read<K: serde::Serialize>(object: &K, resource: Resource) -> Option<Object> {
 fn warn(scope: &Scope, error: &watcher::Error) {
     let namespace = scope.namespace.as_deref().unwrap_or("*");
     let resource = scope.resource.plural;
-    tracing::warn!(resource, namespace, %error, "Watch failed; trying again.");
+    let error = chain(error);
+    tracing::warn!(resource, namespace, error, "Watch failed; trying again.");
 }

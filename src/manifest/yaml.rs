@@ -335,7 +335,19 @@ fn in_our_words(raw: &str, error: &serde_saphyr::Error) -> (String, &'static str
             "quote a value that begins with `{` or `[`",
         );
     }
-    (raw.to_owned(), "")
+    let hints = [
+        ("unclosed", "close it"),
+        (
+            "unknown anchor",
+            "define the anchor with `&` above the alias, or quote a value that begins with `*`",
+        ),
+        ("tabs", "indent with spaces"),
+    ];
+    let hint = hints.into_iter().find(|(words, _)| raw.contains(words));
+    (
+        raw.to_owned(),
+        hint.map_or("compare with the lines above it", |(_, hint)| hint),
+    )
 }
 
 /// Prints a line with a mark below a column.

@@ -156,8 +156,15 @@ fn unread(manifests: &Manifests) -> Vec<Refusal> {
     let mut refused = Vec::new();
     let mut hidden: BTreeMap<&str, usize> = BTreeMap::new();
     for one in &manifests.not_rendered {
-        let file = one.why.strip_prefix("below ").unwrap_or(&one.file);
-        *hidden.entry(file).or_default() += 1;
+        match one.why.strip_prefix("below ") {
+            Some(file) => *hidden.entry(file).or_default() += 1,
+            None => refused.push(Refusal {
+                file: one.file.clone(),
+                line: 1,
+                object: None,
+                why: one.why.clone(),
+            }),
+        }
     }
     for (file, count) in hidden {
         let files = if count == 1 {

@@ -46,7 +46,7 @@ pub struct Placed {
     pub line: u32,
 }
 
-/// A file that only another program could render.
+/// A file that may hold objects, and is not read: only another program could render it, or it is too large.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct NotRendered {
     /// The file.
@@ -138,13 +138,14 @@ pub fn manifests(
                 }
             }
             (Mode::File, None) => {
-                let read = || checkout.read(&entry.id, MAX_FILE_BYTES + 1);
+                let read = || checkout.read(&entry.id, MAX_FILE_BYTES);
                 let documents = match cache.get(path, entry.id.as_str(), read) {
                     Err(RepoError::TooLarge { size, .. }) => {
-                        found.skip(
-                            path,
-                            &format!("a file of {size} bytes, more than {MAX_FILE_BYTES}"),
-                        );
+                        let why = format!("it has {size} bytes, more than the limit of {MAX_FILE_BYTES}");
+                        found.not_rendered.push(NotRendered {
+                            file: path.clone(),
+                            why,
+                        });
                         continue;
                     }
                     other => other?,

@@ -1,0 +1,305 @@
+//! What `--help` says: only what exists.
+
+use insta::assert_snapshot;
+
+use super::environment::TestEnvironment;
+
+#[test]
+fn of_the_program() {
+    let env = TestEnvironment::new();
+    assert_snapshot!(env.show(&["--help"]), @r#"
+    exit 0
+    --- stdout
+    A GitOps sidecar for progressive delivery: git push starts a canary, the commit status says how it
+    went
+
+    Usage: serin [OPTIONS] <COMMAND>
+
+    Commands:
+      run      Run the sidecar: watch a checkout and a cluster, roll out, report on commits
+      plan     Print what commits would start, and why; offline
+      status   Print the outcomes of a commit
+      cluster  Serve the embedded cluster, for kubectl and for trying `serin run`
+      crd      Print the custom resource definitions
+      demo     Watch a good commit go green and a bad one go red, without a cluster
+      help     Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Other options:
+          --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as
+                               serin=debug,kube=info [default: info for run and cluster, warn for the
+                               others, error for demo] [env: SERIN_LOG]
+    "#);
+}
+
+#[test]
+fn of_run() {
+    let env = TestEnvironment::new();
+    assert_snapshot!(env.show(&["run", "-h"]), @r#"
+    exit 0
+    --- stdout
+    Run the sidecar: watch a checkout and a cluster, roll out, report on commits
+
+    Usage: serin run [OPTIONS]
+
+    Options:
+          --checkout <DIR>                 Checkout that another process updates [default: .]
+          --path <SUBDIR>                  Folder of the checkout that holds the manifests
+          --branch <NAME>                  Branch to follow [default: the one that is checked out]
+          --kubeconfig <FILE>              Kubeconfig file [default: $KUBECONFIG, ~/.kube/config, or the
+                                           pod's service account]
+          --context <NAME>                 Context of the kubeconfig
+      -n, --namespace <NAME>               Namespace to watch, and of manifests that name none [default:
+                                           all, and `default`]
+      -A, --all-namespaces                 Watch all namespaces (the default)
+          --status <WHERE>                 Where outcomes are posted; may be repeated [default: notes]
+                                           [possible values: notes, gitea, none]
+          --status-url <URL>               Address of the forge, such as https://git.example.com
+          --status-repo <OWNER/NAME>       Repository on the forge
+          --status-token-file <FILE>       File that holds the forge's token; read again when it changes
+          --notes-repo <DIR>               Bare repository for the notes, if the checkout is not
+                                           writable
+          --apply                          Apply the manifests of the checkout: for clusters where no
+                                           Flux does
+          --apply-deadline <DURATION>      Time for a commit's change to become live before its status
+                                           is an error [default: 30m]
+          --poll <DURATION>                Safety poll of the checkout [default: 5s]
+          --listen <ADDR>                  Address of /metrics, /healthz and /readyz [default:
+                                           127.0.0.1:8080]
+          --mesh-provider <NAME>           Router of canaries that name none [default: istio]
+          --metrics-server <URL>           Prometheus API of canaries that name none [default:
+                                           http://prometheus:9090]
+          --selector-labels <LIST>         Labels that may select a target's pods; the first that does
+                                           is rewritten for the primary [default:
+                                           app,name,app.kubernetes.io/name]
+          --include-label-prefix <LIST>    Prefixes of labels and annotations that reach the primary; *
+                                           is all
+          --enable-config-tracking <BOOL>  Track ConfigMaps and Secrets of targets [default: true]
+                                           [possible values: true, false]
+          --no-cross-namespace-refs        Refuse references to other namespaces
+          --drain <DURATION>               Time between routing away from a workload and scaling it down
+                                           [default: 5s]
+          --cluster-name <NAME>            Name of this cluster: part of the contexts of commit statuses
+          --lease[=<BOOL>]                 Act only while holding a Lease [default: true in a cluster,
+                                           false elsewhere] [possible values: true, false]
+          --state-namespace <NAME>         Namespace of the Lease and of the state ConfigMap [default:
+                                           the pod's, or --namespace, or `default`]
+          --source-name <NAME>             Name of this source: its state is in ConfigMap serin-NAME
+                                           [default: the directory's name]
+          --allow-egress <CIDR>            Networks that addresses from custom resources may reach
+                                           although they are loopback, link-local or the API server; may
+                                           be repeated. In a cluster such addresses are refused;
+                                           elsewhere only once this is given
+      -h, --help                           Print help (see more with '--help')
+      -V, --version                        Print version
+
+    Other options:
+          --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as
+                               serin=debug,kube=info [default: info for run and cluster, warn for the
+                               others, error for demo] [env: SERIN_LOG]
+    "#);
+}
+
+#[test]
+fn of_plan() {
+    let env = TestEnvironment::new();
+    assert_snapshot!(env.show(&["plan", "-h"]), @r#"
+    exit 0
+    --- stdout
+    Print what commits would start, and why; offline
+
+    Usage: serin plan [OPTIONS] [A..B]
+
+    Arguments:
+      [A..B]  Commits: A..B, or one commit for what it changed [default: HEAD]
+
+    Options:
+          --checkout <DIR>        Checkout that another process updates [default: .]
+          --path <SUBDIR>         Folder of the checkout that holds the manifests
+          --branch <NAME>         Branch to follow [default: the one that is checked out]
+      -n, --namespace <NAME>      Namespace of manifests that name none [default: default]
+          --mesh-provider <NAME>  Router of canaries that name none [default: istio]
+          --output <FORMAT>       [default: human] [possible values: human, json]
+      -h, --help                  Print help (see more with '--help')
+      -V, --version               Print version
+
+    Other options:
+          --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as
+                               serin=debug,kube=info [default: info for run and cluster, warn for the
+                               others, error for demo] [env: SERIN_LOG]
+    "#);
+}
+
+#[test]
+fn of_status() {
+    let env = TestEnvironment::new();
+    assert_snapshot!(env.show(&["status", "-h"]), @r#"
+    exit 0
+    --- stdout
+    Print the outcomes of a commit
+
+    Usage: serin status [OPTIONS] [REV]
+
+    Arguments:
+      [REV]  Commit [default: HEAD]
+
+    Options:
+          --checkout <DIR>            Checkout that another process updates [default: .]
+          --path <SUBDIR>             Folder of the checkout that holds the manifests
+          --branch <NAME>             Branch to follow [default: the one that is checked out]
+          --status <WHERE>            Where outcomes are posted; may be repeated [default: notes]
+                                      [possible values: notes, gitea, none]
+          --status-url <URL>          Address of the forge, such as https://git.example.com
+          --status-repo <OWNER/NAME>  Repository on the forge
+          --status-token-file <FILE>  File that holds the forge's token; read again when it changes
+          --notes-repo <DIR>          Bare repository for the notes, if the checkout is not writable
+          --output <FORMAT>           [default: human] [possible values: human, json]
+      -h, --help                      Print help (see more with '--help')
+      -V, --version                   Print version
+
+    Other options:
+          --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as
+                               serin=debug,kube=info [default: info for run and cluster, warn for the
+                               others, error for demo] [env: SERIN_LOG]
+    "#);
+}
+
+#[test]
+fn of_cluster() {
+    let env = TestEnvironment::new();
+    assert_snapshot!(env.show(&["cluster", "-h"]), @r#"
+    exit 0
+    --- stdout
+    Serve the embedded cluster, for kubectl and for trying `serin run`
+
+    Usage: serin cluster [OPTIONS]
+
+    Options:
+          --listen <ADDR>            Address to serve the Kubernetes API on; port 0 takes a free one
+                                     [default: 127.0.0.1:6443]
+          --write-kubeconfig <FILE>  Kubeconfig file to write
+          --world <FILE>             A world of clients and images (YAML); its Prometheus API is served
+                                     at --prometheus
+          --prometheus <ADDR>        Address to serve the Prometheus API of the world on
+      -h, --help                     Print help
+      -V, --version                  Print version
+
+    Other options:
+          --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as
+                               serin=debug,kube=info [default: info for run and cluster, warn for the
+                               others, error for demo] [env: SERIN_LOG]
+    "#);
+}
+
+#[test]
+fn of_crd() {
+    let env = TestEnvironment::new();
+    assert_snapshot!(env.show(&["crd", "-h"]), @r#"
+    exit 0
+    --- stdout
+    Print the custom resource definitions
+
+    Usage: serin crd [OPTIONS]
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Other options:
+          --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as
+                               serin=debug,kube=info [default: info for run and cluster, warn for the
+                               others, error for demo] [env: SERIN_LOG]
+    "#);
+}
+
+#[test]
+fn of_demo() {
+    let env = TestEnvironment::new();
+    assert_snapshot!(env.show(&["demo", "-h"]), @r#"
+    exit 0
+    --- stdout
+    Watch a good commit go green and a bad one go red, without a cluster
+
+    Usage: serin demo [OPTIONS]
+
+    Options:
+          --keep <DIR>  Keep the repository of the demo in this (new or empty) folder
+      -h, --help        Print help
+      -V, --version     Print version
+
+    Other options:
+          --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as
+                               serin=debug,kube=info [default: info for run and cluster, warn for the
+                               others, error for demo] [env: SERIN_LOG]
+    "#);
+}
+
+#[test]
+fn nothing_is_not_a_command() {
+    let env = TestEnvironment::new();
+    assert_snapshot!(env.show(&[]), @r#"
+    exit 2
+    --- stderr
+    A GitOps sidecar for progressive delivery: git push starts a canary, the commit status says how it
+    went
+
+    Usage: serin [OPTIONS] <COMMAND>
+
+    Commands:
+      run      Run the sidecar: watch a checkout and a cluster, roll out, report on commits
+      plan     Print what commits would start, and why; offline
+      status   Print the outcomes of a commit
+      cluster  Serve the embedded cluster, for kubectl and for trying `serin run`
+      crd      Print the custom resource definitions
+      demo     Watch a good commit go green and a bad one go red, without a cluster
+      help     Print this message or the help of the given subcommand(s)
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Other options:
+          --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as
+                               serin=debug,kube=info [default: info for run and cluster, warn for the
+                               others, error for demo] [env: SERIN_LOG]
+    "#);
+}
+
+#[test]
+fn unknown_words_are_wrong_usage() {
+    let env = TestEnvironment::new();
+    assert_snapshot!(env.show(&["promote"]), @r#"
+    exit 2
+    --- stderr
+    error: unrecognized subcommand 'promote'
+
+    Usage: serin [OPTIONS] <COMMAND>
+
+    For more information, try '--help'.
+    "#);
+}
+
+/// The table of the README and the commands that exist are the same.
+#[test]
+fn the_readme_lists_the_commands_that_exist() {
+    let env = TestEnvironment::new();
+    let ended = env.finish(env.serin(&["--help"]));
+    let commands = ended.stdout.split("Commands:\n").nth(1).unwrap();
+    let commands = commands.lines().take_while(|line| !line.is_empty());
+    let mut commands: Vec<&str> = commands
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    commands.retain(|name| *name != "help");
+    let readme = include_str!("../../README.md");
+    let mut listed: Vec<&str> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `serin "))
+        .filter_map(|line| line.split([' ', '`']).next())
+        .collect();
+    commands.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(listed, commands);
+}
