@@ -23,11 +23,13 @@
 //! # }
 //! ```
 
+mod addresses;
 mod admit;
 mod error;
 pub(crate) mod json;
 mod kind;
 mod remove;
+mod request;
 pub(crate) mod selector;
 mod state;
 
@@ -37,8 +39,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 pub(crate) use self::{
-    admit::{Draft, Intent, Part, Target},
     error::qualified,
+    request::{Draft, Intent, Part, Target},
     state::State,
 };
 pub use self::{

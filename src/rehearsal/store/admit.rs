@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{
-    ApiError, Cause, Kind, Verb,
+    ApiError, Cause, Draft, Intent, Kind, Part, Target, Verb,
     json::{self as j},
     state::State,
 };
@@ -14,85 +14,6 @@ use crate::{
     manifest::Object,
     rehearsal::{apply, schema},
 };
-
-/// Which object a request is about, in which version.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
-    pub(crate) kind: Arc<Kind>,
-    pub(crate) version: String,
-    pub(crate) namespace: String,
-    /// Empty for a create with `generateName`.
-    pub(crate) name: String,
-}
-
-impl Target {
-    pub(crate) fn not_found(&self) -> ApiError {
-        ApiError::not_found(&self.kind.group, &self.kind.plural, &self.name)
-    }
-
-    fn invalid(&self, causes: &[Cause]) -> ApiError {
-        ApiError::invalid(&self.kind.group, &self.kind.kind, &self.name, causes)
-    }
-}
-
-/// Which part of an object a request may write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    Main,
-    Status,
-    Scale,
-}
-
-impl Part {
-    pub(crate) fn subresource(self) -> &'static str {
-        match self {
-            Self::Main => "",
-            Self::Status => "status",
-            Self::Scale => "scale",
-        }
-    }
-}
-
-/// Who writes what, and how strictly the body is read.
-#[derive(Clone, Debug)]
-pub(crate) struct Intent {
-    pub(crate) manager: String,
-    pub(crate) part: Part,
-    pub(crate) dry_run: bool,
-    /// Unknown fields are an error instead of being dropped.
-    pub(crate) strict: bool,
-    /// The body is a patch: what it makes unreadable is a fault of the patch.
-    pub(crate) patch: bool,
-}
-
-impl Intent {
-    pub(crate) fn update(manager: &str, part: Part) -> Self {
-        Self {
-            manager: manager.to_owned(),
-            part,
-            dry_run: false,
-            strict: false,
-            patch: false,
-        }
-    }
-}
-
-/// What a write would store, before admission.
-#[derive(Clone, Debug)]
-pub(crate) struct Draft {
-    pub(crate) value: Value,
-    /// Ownership was computed by server-side apply and is in `metadata.managedFields`.
-    pub(crate) applied: bool,
-}
-
-impl Draft {
-    pub(crate) fn of(value: Value) -> Self {
-        Self {
-            value,
-            applied: false,
-        }
-    }
-}
 
 /// Fields of `metadata` that only the server sets.
 const OWNED_METADATA: [&str; 8] = [
@@ -123,27 +44,11 @@ impl State {
             ));
         }
         let target = self.named(target, &value)?;
-        own_type(&mut value, &target);
-        let kept = if kind.counts_generations() {
-            ""
-        } else {
-            "generation"
-        };
-        for field in OWNED_METADATA.into_iter().filter(|f| *f != kept) {
-            j::remove(&mut value, &["metadata", field]);
-        }
-        if kind.has_status() && kind.kind != "Node" {
-            j::remove(&mut value, &["status"]);
-        }
-        own_place(&mut value, &target);
-        schema::admit(&kind, &target.version, &mut value, intent.strict)?;
-        if kind.builtin && kind.kind == "DaemonSet" {
-            schema::count_templates(None, &mut value);
-        }
         if !draft.applied {
             j::remove(&mut value, &["metadata", "managedFields"]);
-            apply::record_update(&target, intent, None, &mut value, &self.now());
         }
+        clean(&target, &mut value);
+        self.admit(&target, intent, None, &mut value, draft.applied)?;
         j::set(&mut value, &["metadata", "uid"], self.new_uid());
         j::set(&mut value, &["metadata", "creationTimestamp"], self.now());
         if kind.counts_generations() {
@@ -182,14 +87,7 @@ impl State {
         check_guards(target, &old, &value)?;
         own_type(&mut value, target);
         isolate(&kind, intent.part, &old, &mut value);
-        schema::admit(&kind, &target.version, &mut value, intent.strict)
-            .map_err(|e| if intent.patch && !applied { of_patch(&e) } else { e })?;
-        if kind.builtin && kind.kind == "DaemonSet" {
-            schema::count_templates(Some(&old), &mut value);
-        }
-        if !applied {
-            apply::record_update(target, intent, Some(&old), &mut value, &self.now());
-        }
+        self.admit(target, intent, Some(&old), &mut value, applied)?;
         let spec = intent.part != Part::Status && kind.counts_generations();
         if spec && is_new_generation(&kind, &old, &value) {
             let generation = j::at(&old, &["metadata", "generation"]).and_then(Value::as_i64);
@@ -219,6 +117,27 @@ impl State {
         let object = self.commit(&kind, Verb::Modified, &mut value, Some(stored));
         self.settle(&kind, &object);
         Ok(object)
+    }
+
+    /// Reads a value through its type, and records who owns what.
+    fn admit(
+        &self,
+        target: &Target,
+        intent: &Intent,
+        old: Option<&Value>,
+        value: &mut Value,
+        applied: bool,
+    ) -> Result<(), ApiError> {
+        let kind = &target.kind;
+        schema::admit(kind, &target.version, value, intent.strict)
+            .map_err(|e| if intent.patch && !applied { of_patch(&e) } else { e })?;
+        if kind.builtin && kind.kind == "DaemonSet" {
+            schema::count_templates(old, value);
+        }
+        if !applied {
+            apply::record_update(target, intent, old, value, &self.now());
+        }
+        Ok(())
     }
 
     fn check_namespace(&self, target: &Target) -> Result<(), ApiError> {
@@ -287,67 +206,6 @@ impl State {
         }
     }
 
-    /// Gives a Service its address.
-    fn allocate(&mut self, kind: &Kind, old: Option<&Value>, value: &mut Value) {
-        if kind.kind != "Service" {
-            return;
-        }
-        if j::text(value, &["spec", "type"]) == "ExternalName" {
-            let external = [
-                "clusterIP",
-                "clusterIPs",
-                "ipFamilies",
-                "ipFamilyPolicy",
-                "internalTrafficPolicy",
-            ];
-            if old.is_some_and(|o| j::text(o, &["spec", "type"]) != "ExternalName") {
-                for field in external {
-                    j::remove(value, &["spec", field]);
-                }
-            }
-            return;
-        }
-        let kept = old.map_or("", |o| j::text(o, &["spec", "clusterIP"])).to_owned();
-        if j::text(value, &["spec", "clusterIP"]).is_empty() {
-            let address = if kept.is_empty() {
-                self.new_cluster_ip()
-            } else {
-                Some(kept)
-            };
-            j::set(value, &["spec", "clusterIP"], address.unwrap_or_default());
-        }
-        if matches!(j::text(value, &["spec", "type"]), "NodePort" | "LoadBalancer") {
-            self.allocate_ports(old, value);
-        }
-        let address = j::text(value, &["spec", "clusterIP"]).to_owned();
-        j::default(value, &["spec", "clusterIPs"], json!([address]));
-        j::default(value, &["spec", "ipFamilies"], json!(["IPv4"]));
-        j::default(value, &["spec", "ipFamilyPolicy"], "SingleStack");
-    }
-
-    /// Gives the ports of a Service that is reached through nodes their numbers; they keep them.
-    fn allocate_ports(&self, old: Option<&Value>, value: &mut Value) {
-        let mut used = self.node_ports();
-        let kept = |port: &Value| {
-            let of = |p: &Value| (p.get("port").cloned(), p.get("protocol").cloned());
-            let ports = j::items(old?, &["spec", "ports"]);
-            ports
-                .iter()
-                .find(|p| of(p) == of(port))?
-                .get("nodePort")
-                .and_then(Value::as_i64)
-        };
-        let ports = j::entry(value, &["spec", "ports"]).as_array_mut();
-        for port in ports.into_iter().flatten() {
-            let wanted = port.get("nodePort").and_then(Value::as_i64).filter(|p| *p != 0);
-            let free = || (30_000..32_768).find(|p| !used.contains(p));
-            if let Some(number) = wanted.or_else(|| kept(port)).or_else(free) {
-                used.insert(number);
-                j::set(port, &["nodePort"], number);
-            }
-        }
-    }
-
     /// Does what follows from a write of a special kind: a new definition is served at once.
     fn settle(&mut self, kind: &Arc<Kind>, object: &Object) {
         if kind.kind != "CustomResourceDefinition" || !kind.builtin {
@@ -367,6 +225,25 @@ impl State {
             self.commit(kind, Verb::Modified, &mut value, Some(object.clone()));
         }
     }
+}
+
+/// Takes out of a new object what is not its creator's to say.
+fn clean(target: &Target, value: &mut Value) {
+    let kind = &target.kind;
+    own_type(value, target);
+    // Kinds without generations keep the one that they are given.
+    let kept = if kind.counts_generations() {
+        ""
+    } else {
+        "generation"
+    };
+    for field in OWNED_METADATA.into_iter().filter(|f| *f != kept) {
+        j::remove(value, &["metadata", field]);
+    }
+    if kind.has_status() && kind.kind != "Node" {
+        j::remove(value, &["status"]);
+    }
+    own_place(value, target);
 }
 
 /// Blames a patch for what it makes of an object.
