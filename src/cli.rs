@@ -25,8 +25,8 @@ use output::Output;
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let level = cli.log_level.as_deref().filter(|level| !level.is_empty());
-    logging::start(level.unwrap_or_else(|| default_level(&cli.command)));
+    let level = cli.log_level.clone().filter(|level| !level.is_empty());
+    logging::start(&level.unwrap_or_else(|| logging::filter(default_level(&cli.command))));
     crate::http::install_crypto();
     let mut output = Output::new();
     let ended = command(cli.command, &mut output).and_then(|code| match output.fault() {
@@ -43,7 +43,7 @@ pub fn main() -> ExitCode {
 /// their output on a terminal.
 fn default_level(command: &Command) -> &'static str {
     match command {
-        Command::Run(_) | Command::Cluster(_) => "warn,serin=info",
+        Command::Run(_) | Command::Cluster(_) => "info",
         Command::Plan(_) | Command::Status(_) | Command::Crd => "warn",
         // It shows what goes wrong by itself: that is its point.
         Command::Demo(_) => "error",

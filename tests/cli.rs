@@ -26,5 +26,7 @@ mod plan;
 mod rooms;
 #[path = "cli/run.rs"]
 mod run;
+#[path = "cli/sidecar.rs"]
+mod sidecar;
 #[path = "cli/status.rs"]
 mod status;

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::canary::Provider;
 
-/// A GitOps sidecar for progressive delivery: git push starts a canary, the commit status says how it went.
+/// A GitOps sidecar for progressive delivery: git push starts a canary, the commit says how it went.
 #[derive(Debug, Parser)]
 #[command(name = "serin", version, max_term_width = 100, propagate_version = true)]
 pub(super) struct Cli {
@@ -33,8 +33,12 @@ pub(super) enum Command {
     /// Run the sidecar: watch a checkout and a cluster, roll out, report on commits
     Run(Box<RunArgs>),
     /// Print what commits would start, and why; offline
+    #[command(after_help = "Exit codes: 0 the plan can be carried out, 1 something in git is wrong.")]
     Plan(PlanArgs),
     /// Print the outcomes of a commit
+    #[command(
+        after_help = "Exit codes: 0 all went well, 1 something failed, 4 not decided yet, 5 nothing was said."
+    )]
     Status(StatusArgs),
     /// Serve the embedded cluster, for kubectl and for trying `serin run`
     Cluster(ClusterCommandArgs),
@@ -213,6 +217,7 @@ pub(super) struct PlanArgs {
     #[arg(long, default_value = "istio", value_parser = provider, value_name = "NAME")]
     pub(super) mesh_provider: String,
 
+    /// Print for people or for programs
     #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
     pub(super) output: Format,
 }
@@ -228,6 +233,7 @@ pub(super) struct StatusArgs {
     #[arg(default_value = "HEAD", value_name = "REV")]
     pub(super) revision: String,
 
+    /// Print for people or for programs
     #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
     pub(super) output: Format,
 }

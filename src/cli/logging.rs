@@ -18,9 +18,9 @@ pub(super) fn level(text: &str) -> Result<String, String> {
     Ok(filter)
 }
 
-/// Starts logging with a parsed level.
-pub(super) fn start(filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+/// Starts logging with what [`level`] gave.
+pub(super) fn start(level: &str) {
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
@@ -37,10 +37,14 @@ pub(super) fn start(filter: &str) {
     }
 }
 
+/// What the Kubernetes client logs of requests that fail, Serin logs as well, with what it does about them.
+const QUIET: &str = "kube_client::client=off";
+
 /// A bare level is Serin's; libraries stay one step quieter.
-fn filter(level: &str) -> String {
+pub(super) fn filter(level: &str) -> String {
     match level {
-        "error" | "warn" | "info" | "debug" => format!("warn,serin={level}"),
+        "error" => format!("error,{QUIET}"),
+        "warn" | "info" | "debug" => format!("warn,{QUIET},serin={level}"),
         "trace" => "debug,serin=trace".to_owned(),
         other => other.to_owned(),
     }
@@ -52,7 +56,7 @@ mod tests {
 
     #[test]
     fn levels_are_levels_or_filters() {
-        assert_eq!(level("debug").unwrap(), "warn,serin=debug");
+        assert_eq!(level("debug").unwrap(), format!("warn,{QUIET},serin=debug"));
         assert_eq!(level("serin=debug,kube=info").unwrap(), "serin=debug,kube=info");
         assert_eq!(level("off").unwrap(), "off");
         assert!(level("verbose").unwrap_err().contains("none of error, warn"));

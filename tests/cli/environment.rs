@@ -2,11 +2,13 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::{
         Mutex,
         atomic::{AtomicU32, Ordering},
+        mpsc,
     },
     time::{Duration, Instant},
 };
@@ -227,4 +229,63 @@ pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+}
+
+/// A process that runs until the test ends it.
+pub(crate) struct Running {
+    child: Child,
+    log: mpsc::Receiver<String>,
+}
+
+impl Running {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (line, log) = mpsc::channel();
+        let err = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            // Reads on when nobody listens: a full pipe would stop the process.
+            for text in err.lines().map_while(Result::ok) {
+                line.send(text).ok();
+            }
+        });
+        Self { child, log }
+    }
+
+    /// Waits for a line of the log that says this.
+    pub(crate) fn wait_for(&self, text: &str) -> String {
+        let mut seen = String::new();
+        loop {
+            let line = self.log.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|_| panic!("no line says {text:?}: {seen}"));
+            if line.contains(text) {
+                return line;
+            }
+            seen += &line;
+            seen.push('\n');
+        }
+    }
+
+    /// Asks it to end, and gives its exit code.
+    pub(crate) fn end(&mut self) -> Option<i32> {
+        let done = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(done.unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
 }

@@ -10,8 +10,7 @@ fn of_the_program() {
     assert_snapshot!(env.show(&["--help"]), @r#"
     exit 0
     --- stdout
-    A GitOps sidecar for progressive delivery: git push starts a canary, the commit status says how it
-    went
+    A GitOps sidecar for progressive delivery: git push starts a canary, the commit says how it went
 
     Usage: serin [OPTIONS] <COMMAND>
 
@@ -122,7 +121,8 @@ fn of_plan() {
           --branch <NAME>         Branch to follow [default: the one that is checked out]
       -n, --namespace <NAME>      Namespace of manifests that name none [default: default]
           --mesh-provider <NAME>  Router of canaries that name none [default: istio]
-          --output <FORMAT>       [default: human] [possible values: human, json]
+          --output <FORMAT>       Print for people or for programs [default: human] [possible values:
+                                  human, json]
       -h, --help                  Print help (see more with '--help')
       -V, --version               Print version
 
@@ -130,6 +130,8 @@ fn of_plan() {
           --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as
                                serin=debug,kube=info [default: info for run and cluster, warn for the
                                others, error for demo] [env: SERIN_LOG]
+
+    Exit codes: 0 the plan can be carried out, 1 something in git is wrong.
     "#);
 }
 
@@ -156,7 +158,8 @@ fn of_status() {
           --status-repo <OWNER/NAME>  Repository on the forge
           --status-token-file <FILE>  File that holds the forge's token; read again when it changes
           --notes-repo <DIR>          Bare repository for the notes, if the checkout is not writable
-          --output <FORMAT>           [default: human] [possible values: human, json]
+          --output <FORMAT>           Print for people or for programs [default: human] [possible
+                                      values: human, json]
       -h, --help                      Print help (see more with '--help')
       -V, --version                   Print version
 
@@ -164,6 +167,8 @@ fn of_status() {
           --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as
                                serin=debug,kube=info [default: info for run and cluster, warn for the
                                others, error for demo] [env: SERIN_LOG]
+
+    Exit codes: 0 all went well, 1 something failed, 4 not decided yet, 5 nothing was said.
     "#);
 }
 
@@ -243,8 +248,7 @@ fn nothing_is_not_a_command() {
     assert_snapshot!(env.show(&[]), @r#"
     exit 2
     --- stderr
-    A GitOps sidecar for progressive delivery: git push starts a canary, the commit status says how it
-    went
+    A GitOps sidecar for progressive delivery: git push starts a canary, the commit says how it went
 
     Usage: serin [OPTIONS] <COMMAND>
 

@@ -1,14 +1,10 @@
 //! `serin run`: what ends its start, and what only delays it.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-};
+use std::net::TcpListener;
 
 use insta::assert_snapshot;
 
-use super::environment::TestEnvironment;
+use super::environment::{Running, TestEnvironment};
 
 /// A cluster that nobody serves: port 1 answers to nobody.
 pub(crate) const KUBECONFIG: &str = "\
@@ -272,48 +268,6 @@ fn a_port_in_use_is_told() {
     error: cannot listen on <address>: Address already in use (os error 98)
     hint: choose another address; port 0 takes a free one
     "#);
-}
-
-/// A sidecar that runs until the test ends.
-struct Running(Child);
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        Self(
-            command
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap(),
-        )
-    }
-
-    /// Reads the log up to a line that says this.
-    fn wait_for(&mut self, text: &str) -> String {
-        let mut seen = String::new();
-        for line in BufReader::new(self.0.stderr.as_mut().unwrap()).lines() {
-            let line = line.unwrap();
-            if line.contains(text) {
-                return line;
-            }
-            seen += &line;
-        }
-        panic!("it ended without {text}: {seen}");
-    }
-
-    /// Asks it to end, and gives its exit code.
-    fn end(&mut self) -> Option<i32> {
-        let done = Command::new("kill").arg(self.0.id().to_string()).status();
-        assert!(done.unwrap().success());
-        self.0.wait().unwrap().code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
 }
 
 #[test]
