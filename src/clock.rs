@@ -1,8 +1,10 @@
 //! The one source of time. Timestamps are derived from tokio's clock, so that a runtime with a paused clock
 //! (the embedded cluster in virtual time) sees the same time everywhere. Nothing else calls the system clock.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::Instant;
+use tokio::{task::JoinError, time::Instant};
 
 /// A clock that maps tokio's monotonic time to timestamps. Copies share the same origin.
 #[derive(Clone, Copy, Debug)]
@@ -45,4 +47,28 @@ impl Clock {
         let wait = at.duration_since(self.now());
         Instant::now() + std::time::Duration::try_from(wait).unwrap_or_default()
     }
+}
+
+/// Who waits for a thread. Under a paused clock answers are taken up in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// The watch of a checkout.
+    Watch = 1,
+    /// The source that reads git.
+    Source = 2,
+    /// The notes of a repository.
+    Notes = 3,
+    /// Whoever sets a stage.
+    Stage = 4,
+}
+
+/// Runs work that blocks on a thread that may. The answer is taken up some milliseconds later: under a paused
+/// clock everything else has come to rest by then, so that nothing depends on how fast a thread was.
+pub async fn off_thread<T: Send + 'static>(
+    turn: Turn,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    let answer = tokio::task::spawn_blocking(work).await;
+    tokio::time::sleep(Duration::from_millis(turn as u64)).await;
+    answer
 }

@@ -17,7 +17,6 @@ mod ending;
 #[path = "scenarios/forge.rs"]
 mod forge;
 #[path = "scenarios/play.rs"]
-#[expect(dead_code, reason = "accidents come next")]
 mod play;
 #[path = "scenarios/script.rs"]
 mod script;
@@ -29,8 +28,10 @@ mod transcript;
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
+use play::Accident;
 use script::Scenario;
 
 /// One test per folder.
@@ -48,7 +49,28 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    adopt_flagger = "adopt-flagger";
+    apply_refused = "apply-refused";
+    blue_green_kubernetes = "blue-green-kubernetes";
+    broken_manifest = "broken-manifest";
+    config_only_change = "config-only-change";
+    confirm_promotion = "confirm-promotion";
+    failed_then_new_revision = "failed-then-new-revision";
+    kill_mid_run = "kill-mid-run";
+    kubectl_set_image = "kubectl-set-image";
+    never_ready = "never-ready";
+    no_data = "no-data";
+    no_workload_change = "no-workload-change";
+    prometheus_down = "prometheus-down";
+    prometheus_down_for_a_while = "prometheus-down-for-a-while";
+    restart_on_new_revision = "restart-on-new-revision";
+    revert_mid_run = "revert-mid-run";
+    rollback_on_metric = "rollback-on-metric";
+    service_target = "service-target";
+    service_target_external = "service-target-external";
     success = "success";
+    takeover = "takeover";
+    unrelated_commit = "unrelated-commit";
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -93,5 +115,37 @@ async fn a_scenario_goes_the_same_way_twice() {
     let first = play::play(&scenario, None).await;
     tokio::time::sleep(std::time::Duration::from_millis(1234)).await;
     let second = play::play(&scenario, None).await;
-    assert_eq!(first.transcript, second.transcript);
+    assert!(
+        first.transcript == second.transcript,
+        "{}",
+        diff::lines(&first.transcript, &second.transcript)
+    );
+}
+
+#[tokio::test(start_paused = true, flavor = "current_thread")]
+async fn a_sidecar_that_is_killed_goes_on() {
+    killed_all_over("success", Duration::from_millis(8300), Duration::from_millis(700)).await;
+}
+
+/// Wherever the sidecar is killed during a run, the end is the same, and everything was said once.
+async fn killed_all_over(name: &str, every: Duration, down: Duration) {
+    let scenario = Scenario::read(&folder(name));
+    let calm = play::play(&scenario, None).await;
+    let said = |events: &[String]| events.iter().cloned().collect::<BTreeSet<_>>();
+    let mut at = Duration::from_millis(50);
+    while at < calm.took {
+        let played = play::play(&scenario, Some(Accident { at, down })).await;
+        assert_eq!(
+            calm.ending, played.ending,
+            "killed at {at:?}\n{}",
+            played.transcript
+        );
+        assert_eq!(
+            said(&calm.events),
+            said(&played.events),
+            "killed at {at:?}\n{}",
+            played.transcript
+        );
+        at += every;
+    }
 }

@@ -14,7 +14,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::{
     canary::{Defaults, crd},
-    clock::Clock,
+    clock::{self, Clock},
     cluster::Cluster,
     http::Client,
     manifest::{Object, ObjectKey, Resource},
@@ -149,7 +149,8 @@ impl Stage {
     ) -> Result<String, String> {
         let (folder, message) = (self.options.repository.clone(), message.to_owned());
         let seconds = self.options.clock.now().as_second();
-        let made = tokio::task::spawn_blocking(move || commit(&folder, &message, &files, seconds)).await;
+        let work = move || commit(&folder, &message, &files, seconds);
+        let made = clock::off_thread(clock::Turn::Stage, work).await;
         let id = made.map_err(|error| error.to_string())??;
         self.trigger.fire();
         Ok(id)
@@ -214,11 +215,11 @@ pub fn install_crds(cluster: &rehearsal::Cluster) -> Result<(), String> {
     Ok(())
 }
 
-/// Creates an object on the embedded cluster.
+/// Creates an object on the embedded cluster, as `kubectl create` would.
 pub fn create(cluster: &rehearsal::Cluster, object: Value) -> Result<(), String> {
     cluster
         .store()
-        .create("stage", object)
+        .create("kubectl-create", object)
         .map(drop)
         .map_err(|error| format!("{error:?}"))
 }

@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, task::JoinHandle, time};
 
+use crate::clock;
+
 use super::{Checkout, RepoError, Revision, watcher::Watcher};
 
 /// How long file events may gather before we look; a `git pull` makes dozens.
@@ -129,7 +131,7 @@ async fn look_twice(checkout: &Arc<Checkout>) -> Update {
 
 async fn look(checkout: &Arc<Checkout>) -> Result<Revision, RepoError> {
     let reader = Arc::clone(checkout);
-    tokio::task::spawn_blocking(move || reader.newest())
+    clock::off_thread(clock::Turn::Watch, move || reader.newest())
         .await
         .unwrap_or_else(|error| {
             Err(RepoError::Other {

@@ -17,7 +17,7 @@ use git2::{ErrorCode, Oid, Repository, Signature, Time};
 
 use super::{CommitState, CommitStatus, Forge, ForgeError};
 use crate::{
-    clock::Clock,
+    clock::{self, Clock},
     repo::{self, CommitId},
 };
 
@@ -225,7 +225,7 @@ impl Forge for Notes {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ForgeError> + Send + 'static,
 ) -> Result<T, ForgeError> {
-    match tokio::task::spawn_blocking(work).await {
+    match clock::off_thread(clock::Turn::Notes, work).await {
         Ok(result) => result,
         Err(error) => Err(unavailable(&error.to_string())),
     }

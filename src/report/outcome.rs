@@ -200,6 +200,18 @@ pub fn not_applied() -> Outcome {
     Outcome::new(CommitState::Error, "not applied: the cluster never ran it")
 }
 
+/// The server does not take what the commit wants of a target; says where, and why.
+#[must_use]
+pub fn refused(why: &str) -> Outcome {
+    Outcome::new(CommitState::Error, &format!("not applied: {why}"))
+}
+
+/// A file of the canary cannot be read; says where, and why.
+#[must_use]
+pub fn unreadable(why: &str) -> Outcome {
+    Outcome::new(CommitState::Error, why)
+}
+
 /// The Canary was deleted before the commit was decided.
 #[must_use]
 pub fn deleted() -> Outcome {

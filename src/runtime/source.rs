@@ -259,7 +259,14 @@ impl Source {
                 self.reports
                     .say(older, canary, &outcome::superseded(commit.short()));
             }
-            let awaits = matches!(touched.effect, Effect::Run | Effect::Initialize);
+            let awaits = match touched.effect {
+                Effect::Run | Effect::Initialize => true,
+                // What an older commit changed is not live yet, and comes with this one.
+                Effect::NoWorkloadChange | Effect::AnalysisOnly => {
+                    Self::is_awaited(shared, state, canary, commit)
+                }
+                Effect::TargetRemoved | Effect::CanaryRemoved => false,
+            };
             let expected = read::expected(&reading.manifests, reading.before.as_ref(), canary, commit)
                 .filter(|_| awaits);
             if let Some(expected) = expected {
@@ -268,7 +275,10 @@ impl Source {
                 shared.expect(canary, expected);
                 awaited.entry(commit.clone()).or_default().insert(name(canary));
             } else {
-                self.reports.say(commit, canary, &outcome::no_workload_change());
+                let outcome = reading
+                    .fault_of(touched)
+                    .map_or_else(outcome::no_workload_change, outcome::unreadable);
+                self.reports.say(commit, canary, &outcome);
             }
         }
         for (commit, canaries) in awaited {
@@ -291,6 +301,15 @@ impl Source {
                 self.reports.plan(older, &touched.canary);
             }
         }
+    }
+
+    /// Whether a commit other than this one still waits to become live for a canary.
+    fn is_awaited(shared: &Arc<Shared>, state: &Stored, canary: &ObjectKey, but: &CommitId) -> bool {
+        state.waiting.iter().any(|waiting| {
+            waiting.commit != *but
+                && waiting.canaries.contains(&name(canary))
+                && !shared.is_attributed(canary, waiting.commit.as_str())
+        })
     }
 
     /// An older commit that still waits to become live for this canary never will.

@@ -76,7 +76,11 @@ pub(crate) struct Scene {
 pub(crate) async fn play(scenario: &Scenario, accident: Option<Accident>) -> Played {
     let mut scene = set(scenario, accident);
     for object in &scenario.setup {
-        stage::create(&scene.stage.cluster, object.clone()).unwrap();
+        // A placeholder, for owners can be named only when they exist.
+        let canary = scene.stage.object(Resource::CANARY, "test", "podinfo");
+        let uid = canary.map(|canary| canary.uid().to_owned()).unwrap_or_default();
+        let text = object.to_string().replace("CANARY_UID", &uid);
+        stage::create(&scene.stage.cluster, serde_json::from_str(&text).unwrap()).unwrap();
     }
     for step in &scenario.steps {
         if let Err(why) = scene.take(step).await {
@@ -140,6 +144,8 @@ fn hooks(gate: &Arc<AtomicBool>, transcript: &Transcript) -> axum::Router {
 
 impl Scene {
     async fn take(&mut self, step: &Step) -> Result<(), String> {
+        // All that is on its way comes first, so that no order is left to chance.
+        self.sleep(Duration::from_millis(1)).await;
         match step {
             Step::Start => {
                 self.transcript.line("step", "the sidecar starts");
@@ -302,19 +308,20 @@ impl Scene {
     fn holds(&self, wait: &Wait) -> Result<bool, String> {
         let (namespace, name) = wait.canary.split_once('/').ok_or("namespace/name")?;
         let object = self.stage.object(Resource::CANARY, namespace, name);
-        let status = object
-            .and_then(|object| object.at("/status").map(Status::parse))
-            .unwrap_or_default();
-        let run = status.run.clone().unwrap_or_default();
-        let waits = run.wait.map(|wait| wait.kind);
-        Ok(wait
-            .phase
-            .as_ref()
-            .is_none_or(|phase| status.phase.name() == phase)
-            && wait.weight.is_none_or(|weight| status.canary_weight == weight)
-            && wait.run.is_none_or(|counter| run.counter == counter)
-            && wait.failed_checks.is_none_or(|n| status.failed_checks == n)
-            && (wait.waits.is_none() || wait.waits == waits)
+        let object = object.unwrap_or_else(|| Object::from(Value::Null));
+        let text = |pointer: &str, wanted: &Option<String>| {
+            wanted
+                .as_deref()
+                .is_none_or(|wanted| object.str_at(pointer) == wanted)
+        };
+        let number = |pointer: &str, wanted: Option<i64>| {
+            wanted.is_none_or(|wanted| object.i64_at(pointer).unwrap_or_default() == wanted)
+        };
+        Ok(text("/status/phase", &wait.phase)
+            && text("/status/run/wait/kind", &wait.waits)
+            && number("/status/canaryWeight", wait.weight)
+            && number("/status/run/counter", wait.run)
+            && number("/status/failedChecks", wait.failed_checks)
             && wait
                 .commit
                 .iter()

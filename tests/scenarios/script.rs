@@ -148,11 +148,11 @@ pub(crate) struct Wait {
     #[serde(default)]
     pub(crate) phase: Option<String>,
     #[serde(default)]
-    pub(crate) weight: Option<u32>,
+    pub(crate) weight: Option<i64>,
     #[serde(default)]
-    pub(crate) run: Option<u64>,
+    pub(crate) run: Option<i64>,
     #[serde(default)]
-    pub(crate) failed_checks: Option<u32>,
+    pub(crate) failed_checks: Option<i64>,
     /// Name of the wait in the status.
     #[serde(default)]
     pub(crate) waits: Option<String>,
@@ -228,15 +228,16 @@ impl Scenario {
                 .extend(tree(&fixtures.join(base), &format!("apps/{base}/")));
         }
         scenario.files.extend(tree(&folder.join("manifests"), ""));
-        scenario.setup.insert(
-            0,
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "test"}}),
-        );
+        let mut setup = vec![json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "test"}})];
         for file in &scenario.setup_files {
-            scenario.files.remove(&format!("apps/{file}"));
+            if file.ends_with("ingress.yaml") {
+                scenario.files.remove(&format!("apps/{file}"));
+            }
             let text = fs::read_to_string(fixtures.join(file)).unwrap();
-            scenario.setup.push(serde_saphyr::from_str(&text).unwrap());
+            setup.push(serde_saphyr::from_str(&text).unwrap());
         }
+        setup.append(&mut scenario.setup);
+        scenario.setup = setup;
         scenario
     }
 

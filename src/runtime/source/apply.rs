@@ -9,6 +9,7 @@ use crate::{
     error::{Class, Classified as _},
     manifest::{Manager, Write},
     repo::Revision,
+    report::outcome,
 };
 
 impl Source {
@@ -30,14 +31,28 @@ impl Source {
                 Ok(()) => tracing::info!(revision = %to, object = %planned.key, "Applied."),
                 Err(error) if may_pass(&error) => return Err(error.into()),
                 Err(error) => {
-                    let text = format!("{}:{}: {error}", planned.file, planned.line);
+                    let text = format!("{}:{}: {}", planned.file, planned.line, why(&error));
                     let hint = error.hint().unwrap_or_default();
                     tracing::warn!(revision = %to, hint, "Not applied: {text}");
                     self.reports.fault(&to.id, &text);
+                    for (canary, commit) in reading.concerned(&planned.key) {
+                        self.reports.say(&commit, &canary, &outcome::refused(&text));
+                    }
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Says why in few words: a commit status is short, and who owns which field is at the end of the message.
+fn why(error: &ClusterError) -> String {
+    match error {
+        ClusterError::Conflict { message, .. } => message
+            .split_once(": ")
+            .filter(|(intro, _)| intro.starts_with("Apply failed with "))
+            .map_or_else(|| error.to_string(), |(_, conflicts)| conflicts.to_owned()),
+        other => other.to_string(),
     }
 }
 

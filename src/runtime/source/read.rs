@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
+    clock,
     manifest::{Cache, ObjectKey, config_references},
-    plan::{self, Manifests, Plan, Planned, Refusal, Settings},
+    plan::{self, Manifests, Plan, Planned, Refusal, Settings, Touched},
     repo::{Checkout, CommitId, RepoError, Revision},
     runtime::commits::Expected,
 };
@@ -19,6 +20,31 @@ pub(super) struct Reading {
     pub(super) faults: Vec<String>,
     pub(super) apply: Vec<Planned>,
     pub(super) refused: Vec<Refusal>,
+}
+
+impl Reading {
+    /// What is wrong in a file that had a part of a canary: what it touches then only looks removed.
+    pub(super) fn fault_of(&self, touched: &Touched) -> Option<&str> {
+        let mut files = touched.reasons.iter().map(|reason| format!("{}:", reason.file));
+        files.find_map(|file| {
+            self.faults
+                .iter()
+                .find(|fault| fault.starts_with(&file))
+                .map(String::as_str)
+        })
+    }
+
+    /// The canaries of the range whose revision an object is a part of, with the commits that touch them.
+    pub(super) fn concerned(&self, key: &ObjectKey) -> Vec<(ObjectKey, CommitId)> {
+        let part = |touched: &&Touched| {
+            expected(&self.manifests, None, &touched.canary, &touched.commit)
+                .is_some_and(|expected| expected.rendered.iter().any(|(object, _)| object.key() == *key))
+        };
+        let touched = self.plan.touched.iter().filter(part);
+        touched
+            .map(|touched| (touched.canary.clone(), touched.commit.clone()))
+            .collect()
+    }
 }
 
 /// Reads a range.
@@ -106,7 +132,7 @@ pub(super) fn again(
 pub(super) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RepoError> + Send + 'static,
 ) -> Result<T, super::Fault> {
-    match tokio::task::spawn_blocking(work).await {
+    match clock::off_thread(clock::Turn::Source, work).await {
         Ok(read) => read.map_err(|error| super::Fault::Repo(Arc::new(error))),
         Err(error) => Err(super::Fault::Bug(error.to_string())),
     }
