@@ -113,10 +113,8 @@ async fn answer(client: &Client, step: &Step, namespace: &str, mark: &mut String
     )
     .await;
     if step.mark {
-        body["metadata"]["resourceVersion"]
-            .as_str()
-            .unwrap_or_default()
-            .clone_into(mark);
+        let version = body.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+        version.unwrap_or_default().clone_into(mark);
     }
     normalize(&mut body, "");
     settle(&mut body);
