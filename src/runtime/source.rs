@@ -120,6 +120,7 @@ impl Source {
     pub(super) async fn run(self, shared: Arc<Shared>) {
         let outbox = self.reports.outbox().clone();
         tokio::select! {
+            biased;
             () = outbox.run() => {}
             () = self.follow(&shared) => {}
         }
