@@ -668,3 +668,26 @@ fn a_template_that_nobody_edited_starts_nothing() {
     run_to_rest(&mut rig);
     assert_eq!(rig.state.control.counter, 1, "tracked configs always count");
 }
+
+#[test]
+fn a_revision_that_comes_back_while_its_revert_is_rolled_back_is_not_lost() {
+    let mut rig = Rig::new(Shape::Weights);
+    rig.settle();
+    for revision in [1, 0, 1] {
+        rig.world.happen(&Happening::Revision(revision));
+        for _ in 0..4 {
+            rig.step(&rig.world.facts(), None);
+        }
+    }
+    rig.world.happen(&Happening::Wait(5));
+    rig.step(&rig.world.facts(), None);
+    assert!(!rig.world.scaled_up);
+    // The rollback has to wait once more, so it sees the target as it is now.
+    rig.world.happen(&Happening::EditRoute(1));
+    rig.world.happen(&Happening::PrimaryReady(false));
+    rig.step(&rig.world.facts(), None);
+    assert_eq!(rig.state.control.rolling_back, Some(Rollback::Reverted));
+    rig.settle();
+    assert_eq!(rig.state.control.phase, Phase::Succeeded);
+    assert_eq!(rig.world.primary, Some(rig.world.live()));
+}
