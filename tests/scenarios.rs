@@ -124,7 +124,21 @@ async fn a_scenario_goes_the_same_way_twice() {
 
 #[tokio::test(start_paused = true, flavor = "current_thread")]
 async fn a_sidecar_that_is_killed_goes_on() {
-    killed_all_over("success", Duration::from_millis(8300), Duration::from_millis(700)).await;
+    for (name, every) in [
+        ("success", 23_300),
+        ("rollback-on-metric", 25_700),
+        ("restart-on-new-revision", 21_300),
+        ("revert-mid-run", 32_700),
+    ] {
+        killed_all_over(name, scaled(every), Duration::from_millis(700)).await;
+    }
+}
+
+/// `SERIN_KILLS=10` kills ten times as often.
+fn scaled(millis: u64) -> Duration {
+    let times = std::env::var("SERIN_KILLS").ok();
+    let times = times.and_then(|text| text.parse().ok()).unwrap_or(1);
+    Duration::from_millis(millis / times)
 }
 
 /// Wherever the sidecar is killed during a run, the end is the same, and everything was said once.
@@ -132,7 +146,7 @@ async fn killed_all_over(name: &str, every: Duration, down: Duration) {
     let scenario = Scenario::read(&folder(name));
     let calm = play::play(&scenario, None).await;
     let said = |events: &[String]| events.iter().cloned().collect::<BTreeSet<_>>();
-    let mut at = Duration::from_millis(50);
+    let mut at = Duration::from_millis(8_050);
     while at < calm.took {
         let played = play::play(&scenario, Some(Accident { at, down })).await;
         assert_eq!(
@@ -143,7 +157,7 @@ async fn killed_all_over(name: &str, every: Duration, down: Duration) {
         assert_eq!(
             said(&calm.events),
             said(&played.events),
-            "killed at {at:?}\n{}",
+            "{name} killed at {at:?}\n{}",
             played.transcript
         );
         at += every;

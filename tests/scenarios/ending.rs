@@ -26,13 +26,15 @@ pub(crate) async fn render(scene: &Scene) -> String {
     }
     out.push_str("Commits\n");
     out.push_str(&commits(scene).await);
-    out.push_str("Requests of clients\n");
-    out.push_str(&traffic(scene));
     out
 }
 
-/// Tells what the sidecar asked of the API server; not a part of the end that accidents must not change.
-pub(crate) fn ledger(scene: &Scene) -> String {
+/// Tells what it cost clients and the API server; not a part of the end that accidents must not change.
+pub(crate) fn cost(scene: &Scene) -> String {
+    format!("Requests of clients\n{}{}", traffic(scene), ledger(scene))
+}
+
+fn ledger(scene: &Scene) -> String {
     let entries = scene.stage.cluster.ledger().of("serin");
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for entry in &entries {

@@ -347,7 +347,7 @@ impl Scene {
             scenario.title,
             shows.collect::<String>(),
             self.transcript.render(),
-            ending::ledger(&self)
+            ending::cost(&self)
         );
         Played {
             transcript,
