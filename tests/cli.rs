@@ -16,6 +16,8 @@ mod bad_input;
 mod crd;
 #[path = "cli/demo.rs"]
 mod demo;
+#[path = "cli/docs.rs"]
+mod docs;
 #[path = "cli/environment.rs"]
 mod environment;
 #[path = "cli/help.rs"]
