@@ -12,7 +12,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::RngSeed};
 use serin::{
     canary::{
         Analysis, Canary, ExtraMetadata, Hook, HookKind, Metric, Phase, Provider, Query, Range, ServiceSpec,
@@ -480,8 +480,25 @@ fn shapes() -> impl Strategy<Value = Shape> {
     ]
 }
 
+/// The same cases every time; `SERIN_EXPLORE=20000 cargo test --test properties` looks at so many new ones.
+fn config() -> ProptestConfig {
+    let explore = std::env::var("SERIN_EXPLORE")
+        .ok()
+        .and_then(|cases| cases.parse().ok());
+    ProptestConfig {
+        cases: explore.unwrap_or(400),
+        rng_seed: if explore.is_some() {
+            RngSeed::Random
+        } else {
+            RngSeed::Fixed(20_261_122)
+        },
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(config())]
 
     /// Whatever happens: the invariants hold at every step, and when the world is well again the machine rests
     /// on the live revision.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Facts, Live, State, Step, WaitKind, turn::Turn};
+use super::{Facts, Live, State, Step, Target, WaitKind, turn::Turn};
 use crate::canary::{Canary, Phase};
 
 /// Takes one step. Does nothing while something it needs is unknown, and for a Canary that is suspended, being
@@ -31,6 +31,19 @@ fn known(facts: &Facts) -> bool {
         || facts.services.is_unknown()
         || facts.apex.is_unknown()
         || facts.routes.is_unknown())
+}
+
+/// Remembers with which generation of the target its revision was seen. A generation stands for the revision
+/// that it was seen with, and for no other.
+fn remember(state: &mut State, before: &State, target: &Target) {
+    let control = &mut state.control;
+    if matches!(&target.live, Live::Revision(live) if control.applied.as_ref() == Some(live)) {
+        control.target_uid.clone_from(&target.uid);
+        control.target_generation = target.generation;
+    } else if control.applied != before.control.applied {
+        control.target_uid.clear();
+        control.target_generation = 0;
+    }
 }
 
 impl Turn<'_> {
@@ -91,12 +104,10 @@ impl Turn<'_> {
             control: self.control,
             record: self.record,
         };
-        if state != *before
-            && let Some(target) = self.facts.target.present()
-            && matches!(&target.live, Live::Revision(live) if state.control.applied.as_ref() == Some(live))
-        {
-            state.control.target_uid.clone_from(&target.uid);
-            state.control.target_generation = target.generation;
+        if state != *before {
+            if let Some(target) = self.facts.target.present() {
+                remember(&mut state, before, target);
+            }
         }
         Step {
             state,
