@@ -158,8 +158,6 @@ impl Turn<'_> {
     pub(super) fn already_promoted(&mut self, live: &Revision) {
         self.control.phase = Phase::Succeeded;
         self.control.applied = Some(live.clone());
-        // What is seen of the target now may be another revision: `reseed` must not take it for this one.
-        self.control.target_uid.clear();
         self.control.wait = None;
         self.record.reason = None;
         self.tell(

@@ -104,10 +104,10 @@ impl Turn<'_> {
             control: self.control,
             record: self.record,
         };
-        if state != *before {
-            if let Some(target) = self.facts.target.present() {
-                remember(&mut state, before, target);
-            }
+        if state != *before
+            && let Some(target) = self.facts.target.present()
+        {
+            remember(&mut state, before, target);
         }
         Step {
             state,
