@@ -87,6 +87,9 @@ impl Turn<'_> {
         }
         self.ends(&[WaitKind::PrimaryMissing]);
         if applied || reseeded {
+            if promoted || reseeded {
+                self.hold_primary(live);
+            }
             self.hold_services();
             self.hold_routes();
         } else if promoted {
@@ -138,6 +141,17 @@ impl Turn<'_> {
             self.control.applied = Some(live.clone());
         }
         unedited
+    }
+
+    /// Makes the primary say what it was made from: what is live, and was promoted. One that a Flagger made says
+    /// nothing, and is left alone.
+    fn hold_primary(&mut self, live: &Revision) {
+        let made_from = self.primary().and_then(|primary| primary.made_from.as_ref());
+        if made_from.is_some_and(|made_from| made_from != live)
+            && self.control.promoted.as_ref() == Some(live)
+        {
+            self.effects.push(Effect::Primary(live.clone()));
+        }
     }
 
     fn primary_missing(&mut self, live: &Revision, promoted: bool) {

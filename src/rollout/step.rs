@@ -35,9 +35,12 @@ fn known(facts: &Facts) -> bool {
 
 /// Remembers with which generation of the target its revision was seen. A generation stands for the revision
 /// that it was seen with, and for no other.
-fn remember(state: &mut State, before: &State, target: &Target) {
+fn remember(state: &mut State, before: &State, target: Option<&Target>) {
     let control = &mut state.control;
-    if matches!(&target.live, Live::Revision(live) if control.applied.as_ref() == Some(live)) {
+    let seen = target.filter(
+        |target| matches!(&target.live, Live::Revision(live) if control.applied.as_ref() == Some(live)),
+    );
+    if let Some(target) = seen {
         control.target_uid.clone_from(&target.uid);
         control.target_generation = target.generation;
     } else if control.applied != before.control.applied {
@@ -104,10 +107,8 @@ impl Turn<'_> {
             control: self.control,
             record: self.record,
         };
-        if state != *before
-            && let Some(target) = self.facts.target.present()
-        {
-            remember(&mut state, before, target);
+        if state != *before {
+            remember(&mut state, before, self.facts.target.present());
         }
         Step {
             state,
