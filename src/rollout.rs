@@ -11,7 +11,6 @@ mod state;
 mod step;
 mod turn;
 
-pub use codec::is_foreign;
 pub use facts::{Answer, Facts, Live, Primary, Readiness, Routes, Seen, Target};
 pub use state::{AskId, Control, Effect, Record, Revision, Rollback, State, Step, Wait, WaitKind};
 pub use step::step;

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::{Control, Record, Revision, Rollback, State, Wait, WaitKind, conditions};
-use crate::canary::{Canary, Phase, RunStatus, Status, WaitStatus};
+use crate::canary::{Canary, RunStatus, Status, WaitStatus};
 
 /// The version prefix of digests. Others (Flagger's) mean nothing to Serin.
 const DIGEST: &str = "v1:";
@@ -134,10 +134,4 @@ fn rollback(name: &str, reason: Option<&str>) -> Rollback {
         ),
         _ => Rollback::FailedChecks(reason.to_owned()),
     }
-}
-
-/// Whether a status was written by Flagger: it has a phase and none of Serin's fields.
-#[must_use]
-pub fn is_foreign(status: &Status) -> bool {
-    status.phase != Phase::New && status.run.is_none()
 }
