@@ -44,7 +44,7 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
     let (cluster, changes) = Cluster::new(client, args.cluster.namespace.clone());
     let state_namespace = state_namespace(&args, in_cluster);
     let source = Source::new(
-        Arc::clone(&checkout),
+        checkout.clone(),
         Hints::Files { poll: args.poll },
         forges.forges,
         SourceOptions {

@@ -92,7 +92,7 @@ impl Stage {
         let mut forges: Vec<Arc<dyn Forge>> = vec![Arc::new(notes)];
         forges.extend(self.options.forges.iter().cloned());
         let source = Source::new(
-            Arc::clone(&checkout),
+            checkout.clone(),
             Hints::Trigger(self.trigger.clone()),
             forges,
             SourceOptions {

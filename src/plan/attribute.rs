@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Manifests, Settings, blame::Trees, compare::revision_parts};
 use crate::{
     manifest::{Cache, Object, ObjectKey, declared_by, differences_in, left_over},
-    repo::{Checkout, CommitId, RepoError},
+    repo::{CommitId, RepoError, Repository},
 };
 
 /// What a commit declared an object to be.
@@ -64,20 +64,20 @@ fn object(history: &[RenderedRevision], index: usize) -> Option<&Object> {
 
 /// Returns what the newest commits up to `to` declared an object to be, newest first, at most `limit`.
 pub fn history(
-    checkout: &Checkout,
+    repository: &dyn Repository,
     cache: &Cache,
     settings: &Settings,
     key: &ObjectKey,
     to: &CommitId,
     limit: usize,
 ) -> Result<Vec<RenderedRevision>, RepoError> {
-    let mut trees = Trees::new(checkout, cache, settings);
+    let mut trees = Trees::new(repository, cache, settings);
     let mut newer: Option<(CommitId, Arc<Manifests>)> = None;
     let mut found = Vec::new();
-    for commit in checkout.history(to, limit)? {
+    for commit in repository.history(to, limit)? {
         let tree = match newer.take() {
             // Nothing below the path changed: the tree is the same.
-            Some((id, tree)) if checkout.changes(Some(&commit.id), &id)?.is_empty() => tree,
+            Some((id, tree)) if repository.changes(Some(&commit.id), &id)?.is_empty() => tree,
             _ => trees.read(&commit.id)?,
         };
         found.push(RenderedRevision {

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{Effect, Manifests, Settings, compare::Pair, manifests};
 use crate::{
     manifest::{Cache, ObjectKey},
-    repo::{Checkout, CommitId, RepoError},
+    repo::{CommitId, RepoError, Repository},
 };
 
 /// How many commits of a range are looked at one by one. Older changes belong to the oldest of them.
@@ -14,16 +14,16 @@ const MAX_COMMITS: usize = 50;
 
 /// Trees of commits, read once each.
 pub(super) struct Trees<'a> {
-    pub(super) checkout: &'a Checkout,
+    pub(super) repository: &'a dyn Repository,
     pub(super) cache: &'a Cache,
     pub(super) settings: &'a Settings,
     read: BTreeMap<CommitId, Arc<Manifests>>,
 }
 
 impl<'a> Trees<'a> {
-    pub(super) fn new(checkout: &'a Checkout, cache: &'a Cache, settings: &'a Settings) -> Self {
+    pub(super) fn new(repository: &'a dyn Repository, cache: &'a Cache, settings: &'a Settings) -> Self {
         Self {
-            checkout,
+            repository,
             cache,
             settings,
             read: BTreeMap::new(),
@@ -35,7 +35,7 @@ impl<'a> Trees<'a> {
         if let Some(known) = self.read.get(id) {
             return Ok(Arc::clone(known));
         }
-        let found = match manifests(self.checkout, self.cache, self.settings, id) {
+        let found = match manifests(self.repository, self.cache, self.settings, id) {
             Err(RepoError::NoPath { .. }) => Manifests::default(),
             other => other?,
         };
@@ -54,7 +54,7 @@ pub(super) struct Step {
 /// Pairs each commit of a range, newest first, with the one below it; the oldest with the start of the range.
 /// Commits that change nothing below the path are left out.
 pub(super) fn steps(
-    checkout: &Checkout,
+    repository: &dyn Repository,
     commits: &[CommitId],
     from: Option<&CommitId>,
 ) -> Result<Vec<Step>, RepoError> {
@@ -63,7 +63,7 @@ pub(super) fn steps(
     for (index, commit) in commits.iter().enumerate() {
         let below = commits.get(index + 1);
         let before = below.or(from).cloned();
-        if !checkout.changes(before.as_ref(), commit)?.is_empty() {
+        if !repository.changes(before.as_ref(), commit)?.is_empty() {
             steps.push(Step {
                 commit: commit.clone(),
                 before,

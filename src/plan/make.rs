@@ -13,20 +13,20 @@ use super::{
 use crate::{
     canary::Canary,
     manifest::{Cache, MAX_FILE_BYTES, ObjectKey, Problem, locate},
-    repo::{Checkout, CommitId, RepoError, Revision, Since, Tree},
+    repo::{CommitId, RepoError, Repository, Revision, Since, Tree},
 };
 
 /// Says which canaries a range of commits touches, how, and why. Without `from`, everything counts as new.
 pub fn plan(
-    checkout: &Checkout,
+    repository: &dyn Repository,
     cache: &Cache,
     settings: &Settings,
     from: Option<&Revision>,
     to: &Revision,
 ) -> Result<Plan, RepoError> {
     let old_id = from.map(|revision| &revision.id);
-    let log = checkout.log(old_id, &to.id)?;
-    let mut trees = Trees::new(checkout, cache, settings);
+    let log = repository.log(old_id, &to.id)?;
+    let mut trees = Trees::new(repository, cache, settings);
     let new = read_newest(&mut trees, &to.id)?;
     let mut plan = Plan {
         from: from.cloned(),
@@ -41,14 +41,14 @@ pub fn plan(
     };
     plan.errors.extend(shared_targets(&new));
     plan.errors
-        .extend(invalid_canaries(checkout, settings, &to.id, &new)?);
+        .extend(invalid_canaries(repository, settings, &to.id, &new)?);
     plan.errors.sort();
     if plan.since != Since::Gone {
         let old = match old_id {
             Some(id) => trees.read(id)?,
             None => Arc::default(),
         };
-        let changed: BTreeSet<String> = checkout
+        let changed: BTreeSet<String> = repository
             .changes(old_id, &to.id)?
             .into_iter()
             .map(|change| change.path)
@@ -73,7 +73,7 @@ pub fn plan(
 
 /// Reads the newer tree. A path that neither it nor any older tree has is an error worth telling.
 fn read_newest(trees: &mut Trees<'_>, id: &CommitId) -> Result<Arc<Manifests>, RepoError> {
-    trees.checkout.tree(id)?;
+    trees.repository.tree(id)?;
     trees.read(id)
 }
 
@@ -105,7 +105,7 @@ fn touched(
         };
         let steps = match steps_made.take() {
             Some(steps) => steps,
-            None => steps(trees.checkout, &commits, from)?,
+            None => steps(trees.repository, &commits, from)?,
         };
         let (commit, superseded) = blame(trees, &steps, canary, &target, effect)?
             .or_else(|| steps.last().map(|step| (step.commit.clone(), Vec::new())))
@@ -157,7 +157,7 @@ fn shared_targets(new: &Manifests) -> Vec<Problem> {
 
 /// Names what is wrong in each Canary, at the line of the field.
 fn invalid_canaries(
-    checkout: &Checkout,
+    repository: &dyn Repository,
     settings: &Settings,
     id: &CommitId,
     new: &Manifests,
@@ -169,11 +169,11 @@ fn invalid_canaries(
             continue;
         };
         if tree.is_none() {
-            tree = Some(checkout.tree(id)?);
+            tree = Some(repository.tree(id)?);
         }
         let entry = tree.as_ref().and_then(|tree| tree.files.get(&*placed.file));
         let bytes = match entry {
-            Some(entry) => checkout.read(&entry.id, MAX_FILE_BYTES)?,
+            Some(entry) => repository.read(&entry.id, MAX_FILE_BYTES)?,
             None => Vec::new(),
         };
         for fault in error.faults {

@@ -14,7 +14,7 @@ use crate::{
     manifest::{
         Cache, Document, Documents, MAX_FILE_BYTES, MAX_TOTAL_BYTES, Object, ObjectKey, Problem, Skipped,
     },
-    repo::{Checkout, CommitId, Mode, RepoError, Tree},
+    repo::{CommitId, Mode, RepoError, Repository, Tree},
 };
 
 /// What is needed beside the files to read them.
@@ -112,14 +112,14 @@ impl Manifests {
     }
 }
 
-/// Reads what the tree of a commit declares below the path of the checkout.
+/// Reads what the tree of a commit declares below the path of the repository.
 pub fn manifests(
-    checkout: &Checkout,
+    repository: &dyn Repository,
     cache: &Cache,
     settings: &Settings,
     id: &CommitId,
 ) -> Result<Manifests, RepoError> {
-    let tree = checkout.tree(id)?;
+    let tree = repository.tree(id)?;
     let units = Units::find(&tree);
     let mut found = Manifests::default();
     let mut total = 0_usize;
@@ -138,7 +138,7 @@ pub fn manifests(
                 }
             }
             (Mode::File, None) => {
-                let read = || checkout.read(&entry.id, MAX_FILE_BYTES);
+                let read = || repository.read(&entry.id, MAX_FILE_BYTES);
                 let documents = match cache.get(path, entry.id.as_str(), read) {
                     Err(RepoError::TooLarge { size, .. }) => {
                         let why = format!("it has {size} bytes, more than the limit of {MAX_FILE_BYTES}");
@@ -153,7 +153,7 @@ pub fn manifests(
                 total += documents.bytes;
                 if total > MAX_TOTAL_BYTES {
                     return Err(RepoError::TooMuch {
-                        path: checkout.path().to_owned(),
+                        path: repository.path().to_owned(),
                         id: id.clone(),
                         what: format!("more than {MAX_TOTAL_BYTES} bytes of manifests"),
                     });

@@ -36,7 +36,7 @@ mod state;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 pub(crate) use self::{
     error::qualified,
@@ -58,7 +58,9 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Store {
     state: Arc<Mutex<State>>,
-    revision: Arc<watch::Sender<u64>>,
+    /// Wakes who waits for changes, first come first served: the order must not be left to chance (that of
+    /// `tokio::sync::watch` is random), or virtual time could not be repeated.
+    wake: Arc<Notify>,
 }
 
 /// The history does not reach back far enough: list again, then follow [`Store::changes`] from there.
@@ -78,10 +80,9 @@ impl Store {
     pub fn with_history(clock: Clock, history: usize) -> Self {
         let mut state = State::new(clock, history);
         state.seed_namespaces();
-        let (revision, _) = watch::channel(state.revision());
         Self {
             state: Arc::new(Mutex::new(state)),
-            revision: Arc::new(revision),
+            wake: Arc::default(),
         }
     }
 
@@ -96,18 +97,20 @@ impl Store {
 
     /// Writes under the lock, then wakes those who watch.
     pub(crate) fn transact<T>(&self, write: impl FnOnce(&mut State) -> T) -> T {
-        let (result, revision) = {
+        let (result, is_news) = {
             let mut state = self.lock();
-            (write(&mut state), state.revision())
+            let before = state.revision();
+            (write(&mut state), state.revision() != before)
         };
-        self.revision
-            .send_if_modified(|r| std::mem::replace(r, revision) != revision);
+        if is_news {
+            self.wake.notify_waiters();
+        }
         result
     }
 
-    /// Returns what tells of every new revision.
-    pub(crate) fn wake(&self) -> watch::Receiver<u64> {
-        self.revision.subscribe()
+    /// Returns what tells of every new revision that comes after `notified` was called on it.
+    pub(crate) fn wake(&self) -> Arc<Notify> {
+        Arc::clone(&self.wake)
     }
 
     /// Returns the present time.
@@ -198,7 +201,6 @@ impl Store {
         Changes {
             store: self.clone(),
             seen: revision,
-            wake: self.revision.subscribe(),
         }
     }
 
@@ -254,22 +256,19 @@ impl Store {
 pub struct Changes {
     store: Store,
     seen: u64,
-    wake: watch::Receiver<u64>,
 }
 
 impl Changes {
     /// Waits for the next change. [`Lost`] after falling too far behind; the following call then continues
     /// from the present.
     pub async fn next(&mut self) -> Result<Change, Lost> {
+        let wake = self.store.wake();
         loop {
-            self.wake.borrow_and_update();
+            let news = wake.notified();
             if let Some(result) = self.try_next() {
                 return result;
             }
-            if self.wake.changed().await.is_err() {
-                // Not reachable while we hold the store, which holds the sender.
-                return Err(Lost(self.seen));
-            }
+            news.await;
         }
     }
 

@@ -1,6 +1,7 @@
 //! A checkout: a directory with a repository that another process keeps current.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard},
 };
@@ -83,6 +84,22 @@ impl Checkout {
         let revision = self.head(&fresh)?;
         *self.lock() = fresh;
         Ok(revision)
+    }
+
+    /// Returns where a change of files may mean a new revision, and whether what is below counts too:
+    /// directories, for git replaces files and git-sync replaces links.
+    pub(super) fn watched(&self) -> Vec<(PathBuf, bool)> {
+        let mut found = BTreeMap::new();
+        let dir = self.dir();
+        if std::fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_symlink()) {
+            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+            found.insert(parent.map_or_else(|| PathBuf::from("."), PathBuf::from), false);
+        }
+        let repository = self.lock();
+        found.insert(repository.path().to_owned(), false);
+        found.insert(repository.commondir().to_owned(), false);
+        found.insert(repository.commondir().join("refs").join("heads"), true);
+        found.into_iter().filter(|(dir, _)| dir.is_dir()).collect()
     }
 
     /// Resolves what a user writes for a commit: an id, a branch, a tag, `HEAD~2`, `main@sha1:<hex>`.
@@ -488,6 +505,19 @@ mod tests {
             );
             assert!(error.hint().unwrap().contains("clone"), "{error}");
         }
+    }
+
+    #[test]
+    fn few_directories_are_watched() {
+        let repo = Repo::new();
+        repo.commit(&[("a/b/c/d", "1")]);
+        let top = repo.dir().canonicalize().unwrap();
+        let watched = repo.checkout("").watched();
+        let names: Vec<_> = watched
+            .iter()
+            .map(|(dir, _)| dir.strip_prefix(&top).unwrap().display().to_string())
+            .collect();
+        assert_eq!(names, [".git", ".git/refs/heads"]);
     }
 
     #[test]

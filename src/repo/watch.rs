@@ -7,7 +7,7 @@ use tokio::{sync::Notify, task::JoinHandle, time};
 
 use crate::clock;
 
-use super::{Checkout, RepoError, Revision, watcher::Watcher};
+use super::{RepoError, Repository, Revision, watcher::Watcher};
 
 /// How long file events may gather before we look; a `git pull` makes dozens.
 const GATHER: Duration = Duration::from_millis(50);
@@ -58,9 +58,9 @@ pub struct Watch {
 impl Watch {
     /// Starts to watch a checkout. The first update is its present revision. Must be called in a tokio runtime.
     #[must_use]
-    pub fn start(checkout: Arc<Checkout>, hints: Hints) -> Self {
+    pub fn start(repository: Arc<dyn Repository>, hints: Hints) -> Self {
         let (sender, updates) = tokio::sync::watch::channel(None);
-        let task = tokio::spawn(run(checkout, hints, sender));
+        let task = tokio::spawn(run(repository, hints, sender));
         Self { updates, task }
     }
 
@@ -78,7 +78,11 @@ impl Drop for Watch {
     }
 }
 
-async fn run(checkout: Arc<Checkout>, hints: Hints, sender: tokio::sync::watch::Sender<Option<Update>>) {
+async fn run(
+    repository: Arc<dyn Repository>,
+    hints: Hints,
+    sender: tokio::sync::watch::Sender<Option<Update>>,
+) {
     let (trigger, poll) = match &hints {
         Hints::Files { poll } | Hints::Poll(poll) => (Trigger::default(), Some(*poll)),
         Hints::Trigger(trigger) => (trigger.clone(), None),
@@ -89,9 +93,9 @@ async fn run(checkout: Arc<Checkout>, hints: Hints, sender: tokio::sync::watch::
     loop {
         if by_files && watcher.is_none() {
             // Before the look, so that nothing falls between the two.
-            watcher = Some(watch_files(&checkout, &trigger).await);
+            watcher = Some(watch_files(&repository, &trigger).await);
         }
-        let seen = look_twice(&checkout).await;
+        let seen = look_twice(&repository).await;
         if last.as_ref() != Some(&seen) {
             last = Some(seen.clone());
             if sender.send(Some(seen)).is_err() {
@@ -121,29 +125,31 @@ async fn sleep_or_never(poll: Option<Duration>) {
     }
 }
 
-async fn look_twice(checkout: &Arc<Checkout>) -> Update {
-    if let Ok(revision) = look(checkout).await {
+async fn look_twice(repository: &Arc<dyn Repository>) -> Update {
+    if let Ok(revision) = look(repository).await {
         return Update::Revision(revision);
     }
     time::sleep(AGAIN).await;
-    look(checkout).await.map_or_else(Update::Fault, Update::Revision)
+    look(repository)
+        .await
+        .map_or_else(Update::Fault, Update::Revision)
 }
 
-async fn look(checkout: &Arc<Checkout>) -> Result<Revision, RepoError> {
-    let reader = Arc::clone(checkout);
+async fn look(repository: &Arc<dyn Repository>) -> Result<Revision, RepoError> {
+    let reader = Arc::clone(repository);
     clock::off_thread(clock::Turn::Watch, move || reader.newest())
         .await
         .unwrap_or_else(|error| {
             Err(RepoError::Other {
-                dir: checkout.dir().to_owned(),
+                dir: repository.name().into(),
                 message: error.to_string(),
             })
         })
 }
 
-async fn watch_files(checkout: &Arc<Checkout>, trigger: &Trigger) -> Option<Watcher> {
-    let (checkout, trigger) = (Arc::clone(checkout), trigger.clone());
-    tokio::task::spawn_blocking(move || Watcher::new(&checkout, trigger))
+async fn watch_files(repository: &Arc<dyn Repository>, trigger: &Trigger) -> Option<Watcher> {
+    let (repository, trigger) = (Arc::clone(repository), trigger.clone());
+    tokio::task::spawn_blocking(move || Watcher::new(&*repository, trigger))
         .await
         .ok()
         .flatten()
@@ -155,7 +161,7 @@ mod tests {
 
     use super::*;
     use crate::repo::{
-        Options,
+        Checkout, Options,
         testing::{Repo, git},
     };
 
@@ -239,7 +245,7 @@ mod tests {
             path: String::new(),
         };
         let checkout = Arc::new(Checkout::open(root.path().join("link"), options).unwrap());
-        let mut watch = Watch::start(Arc::clone(&checkout), Hints::Files { poll: NEVER });
+        let mut watch = Watch::start(checkout.clone(), Hints::Files { poll: NEVER });
         assert_eq!(id(&next(&mut watch).await), first.as_str());
 
         let second = repo.commit(&[("a", "2")]);

@@ -1,19 +1,17 @@
 //! File events as hints. Watches directories, not files: git replaces files, git-sync replaces links.
 
-use std::{collections::BTreeMap, path::PathBuf};
-
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use super::{Checkout, Trigger};
+use super::{Repository, Trigger};
 
-/// Watches where the newest revision of a checkout can change. Stops when dropped.
+/// Watches where the newest revision of a repository can change. Stops when dropped.
 pub(super) struct Watcher {
     _events: RecommendedWatcher,
 }
 
 impl Watcher {
     /// Starts to watch. `None`: file events cannot be had here, only the poll finds new revisions.
-    pub(super) fn new(checkout: &Checkout, trigger: Trigger) -> Option<Self> {
+    pub(super) fn new(repository: &dyn Repository, trigger: Trigger) -> Option<Self> {
         let made = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if is_hint(&event) {
                 trigger.fire();
@@ -22,38 +20,22 @@ impl Watcher {
         let mut events = match made {
             Ok(events) => events,
             Err(error) => {
-                tracing::warn!(dir = %checkout.dir().display(), %error, "File events cannot be had; new commits are found by polling.");
+                tracing::warn!(source = repository.name(), %error, "File events cannot be had; new commits are found by polling.");
                 return None;
             }
         };
-        for (dir, mode) in directories(checkout) {
+        for (dir, below) in repository.watched() {
+            let mode = if below {
+                RecursiveMode::Recursive
+            } else {
+                RecursiveMode::NonRecursive
+            };
             if let Err(error) = events.watch(&dir, mode) {
                 tracing::warn!(dir = %dir.display(), %error, "A directory cannot be watched; new commits are found by polling.");
             }
         }
         Some(Self { _events: events })
     }
-}
-
-fn directories(checkout: &Checkout) -> BTreeMap<PathBuf, RecursiveMode> {
-    let mut found = BTreeMap::new();
-    let dir = checkout.dir();
-    if std::fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_symlink()) {
-        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-        found.insert(
-            parent.map_or_else(|| PathBuf::from("."), PathBuf::from),
-            RecursiveMode::NonRecursive,
-        );
-    }
-    let repository = checkout.lock();
-    found.insert(repository.path().to_owned(), RecursiveMode::NonRecursive);
-    found.insert(repository.commondir().to_owned(), RecursiveMode::NonRecursive);
-    found.insert(
-        repository.commondir().join("refs").join("heads"),
-        RecursiveMode::Recursive,
-    );
-    found.retain(|dir, _| dir.is_dir());
-    found
 }
 
 /// Tells whether an event may mean a new revision. Our own reads arrive as `Access` and must not.
@@ -77,7 +59,6 @@ mod tests {
     use notify::event::{AccessKind, CreateKind, Flag, ModifyKind, RenameMode};
 
     use super::*;
-    use crate::repo::testing::Repo;
 
     fn hints(kind: EventKind, paths: &[&str]) -> bool {
         is_hint(&Ok(paths
@@ -103,22 +84,5 @@ mod tests {
         ));
         assert!(is_hint(&Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan))));
         assert!(is_hint(&Err(notify::Error::generic("overflow"))));
-    }
-
-    #[test]
-    fn few_directories_are_watched() {
-        let repo = Repo::new();
-        repo.commit(&[("a/b/c/d", "1")]);
-        let watched = directories(&repo.checkout(""));
-        let names: Vec<_> = watched
-            .keys()
-            .map(|dir| {
-                dir.strip_prefix(repo.dir().canonicalize().unwrap())
-                    .unwrap()
-                    .display()
-                    .to_string()
-            })
-            .collect();
-        assert_eq!(names, [".git", ".git/refs/heads"]);
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     error::Classified as _,
     manifest::{Cache, ObjectKey, Resource},
     plan::{Effect, Plan, Settings},
-    repo::{Checkout, CommitId, Hints, RepoError, Revision, Update, Watch},
+    repo::{CommitId, Hints, RepoError, Repository, Revision, Update, Watch},
     report::{Forge, outcome},
 };
 
@@ -58,7 +58,7 @@ pub struct SourceOptions {
 /// A checkout that is followed, and the forges that are told.
 #[derive(Clone)]
 pub struct Source {
-    checkout: Arc<Checkout>,
+    repository: Arc<dyn Repository>,
     hints: Hints,
     options: Arc<SourceOptions>,
     settings: Arc<Settings>,
@@ -93,14 +93,14 @@ impl Source {
     /// Makes a source. Nothing is read before the runtime runs.
     #[must_use]
     pub fn new(
-        checkout: Arc<Checkout>,
+        repository: Arc<dyn Repository>,
         hints: Hints,
         forges: Vec<Arc<dyn Forge>>,
         options: SourceOptions,
         clock: Clock,
     ) -> Self {
         Self {
-            checkout,
+            repository,
             hints,
             settings: Arc::new(Settings {
                 namespace: options.namespace.clone(),
@@ -127,7 +127,7 @@ impl Source {
     }
 
     async fn follow(&self, shared: &Arc<Shared>) {
-        let mut watch = Watch::start(Arc::clone(&self.checkout), self.hints.clone());
+        let mut watch = Watch::start(Arc::clone(&self.repository), self.hints.clone());
         let mut state = self.recall(shared).await;
         let mut due: Option<Revision> = None;
         let mut failures = 0_u32;
@@ -200,7 +200,7 @@ impl Source {
         let (commit, from) = (waiting.commit.clone(), waiting.from.clone());
         let found = read::off_thread(move || {
             read::again(
-                &source.checkout,
+                &*source.repository,
                 &source.cache,
                 &source.settings,
                 (&commit, from.as_ref()),
@@ -221,7 +221,7 @@ impl Source {
         let (source, old, new) = (self.clone(), from.clone(), to.clone());
         let reading = read::off_thread(move || {
             read::range(
-                &source.checkout,
+                &*source.repository,
                 &source.cache,
                 &source.settings,
                 old.as_ref(),

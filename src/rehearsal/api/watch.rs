@@ -6,10 +6,7 @@ use axum::body::{Body, Bytes};
 use futures::stream;
 use http::Response;
 use serde_json::{Value, json};
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Call,
@@ -35,7 +32,6 @@ pub(super) fn watch(call: &Call) -> Result<Response<Body>, ApiError> {
     let now = Instant::now();
     let mut watcher = Watcher {
         store: call.store.clone(),
-        wake: call.store.wake(),
         namespace: call.namespace().map(str::to_owned),
         view,
         selector,
@@ -93,7 +89,6 @@ fn check(call: &Call) -> Result<(), ApiError> {
 
 struct Watcher {
     store: Store,
-    wake: watch::Receiver<u64>,
     view: View,
     namespace: Option<String>,
     selector: Selector,
@@ -143,6 +138,7 @@ impl Watcher {
 
     /// Returns the next line of the stream; none at its end.
     async fn next(&mut self) -> Option<Bytes> {
+        let wake = self.store.wake();
         loop {
             if let Some(line) = self.queue.pop_front() {
                 return Some(line);
@@ -150,7 +146,7 @@ impl Watcher {
             if self.ended {
                 return None;
             }
-            self.wake.borrow_and_update();
+            let news = wake.notified();
             self.collect();
             if !self.queue.is_empty() || self.ended {
                 continue;
@@ -158,7 +154,7 @@ impl Watcher {
             let bookmark = self.bookmarks.unwrap_or(self.end);
             tokio::select! {
                 biased;
-                changed = self.wake.changed() => self.ended |= changed.is_err(),
+                () = news => {}
                 () = sleep_until(self.end) => self.ended = true,
                 () = sleep_until(bookmark) => {
                     self.bookmarks = Some(Instant::now() + BOOKMARKS);

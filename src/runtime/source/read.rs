@@ -6,7 +6,7 @@ use crate::{
     clock,
     manifest::{Cache, ObjectKey, config_references},
     plan::{self, Manifests, Plan, Planned, Refusal, Settings, Touched},
-    repo::{Checkout, CommitId, RepoError, Revision},
+    repo::{CommitId, RepoError, Repository, Revision},
     runtime::commits::Expected,
 };
 
@@ -49,19 +49,19 @@ impl Reading {
 
 /// Reads a range.
 pub(super) fn range(
-    checkout: &Checkout,
+    repository: &dyn Repository,
     cache: &Cache,
     settings: &Settings,
     from: Option<&Revision>,
     to: &Revision,
 ) -> Result<Reading, RepoError> {
-    let plan = plan::plan(checkout, cache, settings, from, to)?;
-    let manifests = plan::manifests(checkout, cache, settings, &to.id)?;
-    let old = from.and_then(|from| plan::manifests(checkout, cache, settings, &from.id).ok());
+    let plan = plan::plan(repository, cache, settings, from, to)?;
+    let manifests = plan::manifests(repository, cache, settings, &to.id)?;
+    let old = from.and_then(|from| plan::manifests(repository, cache, settings, &from.id).ok());
     let wanted = plan::apply_set(&manifests);
     let earlier = old.as_ref().map(plan::apply_set).unwrap_or_default();
     let apply: Vec<Planned> = wanted.changed_since(&earlier).cloned().collect();
-    let changed = checkout
+    let changed = repository
         .changes(from.map(|from| &from.id), &to.id)
         .unwrap_or_default();
     let is_changed = |file: &str| changed.iter().any(|change| change.path == file);
@@ -112,15 +112,15 @@ pub(super) fn expected(
 
 /// Reads again what a commit declares for canaries that still wait for it.
 pub(super) fn again(
-    checkout: &Checkout,
+    repository: &dyn Repository,
     cache: &Cache,
     settings: &Settings,
     commits: (&CommitId, Option<&CommitId>),
     canaries: &[ObjectKey],
 ) -> Result<Vec<(ObjectKey, Expected)>, RepoError> {
     let (commit, from) = commits;
-    let manifests = plan::manifests(checkout, cache, settings, commit)?;
-    let before = from.and_then(|from| plan::manifests(checkout, cache, settings, from).ok());
+    let manifests = plan::manifests(repository, cache, settings, commit)?;
+    let before = from.and_then(|from| plan::manifests(repository, cache, settings, from).ok());
     let found = canaries.iter().filter_map(|canary| {
         let expected = expected(&manifests, before.as_ref(), canary, commit)?;
         Some((canary.clone(), expected))

@@ -1,0 +1,78 @@
+//! The seam to where revisions and files are read: a checkout through libgit2, one that only the `git` command
+//! can read, a clone of our own, or the artifacts of Flux. What reads commits knows only this.
+
+use std::{fmt, path::PathBuf};
+
+use super::{BlobId, Change, Checkout, Commit, CommitId, Log, RepoError, Revision, Tree};
+
+/// A repository that can be read. Every call blocks.
+pub trait Repository: fmt::Debug + Send + Sync {
+    /// Returns a name for this source, such as that of its directory.
+    fn name(&self) -> String;
+
+    /// Returns the path below the top of the repository that is read; empty for all.
+    fn path(&self) -> &str;
+
+    /// Returns the newest revision, resolved afresh.
+    fn newest(&self) -> Result<Revision, RepoError>;
+
+    /// Lists the first-parent commits of `to` that `from` does not have.
+    fn log(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Log, RepoError>;
+
+    /// Lists the newest first-parent commits of a revision, at most `limit`.
+    fn history(&self, to: &CommitId, limit: usize) -> Result<Vec<Commit>, RepoError>;
+
+    /// Lists the files of a commit below the path that is read.
+    fn tree(&self, id: &CommitId) -> Result<Tree, RepoError>;
+
+    /// Lists the files below the path that is read that differ between two commits; all of them are new when
+    /// there is no commit to compare with.
+    fn changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError>;
+
+    /// Reads a blob of at most `limit` bytes.
+    fn read(&self, id: &BlobId, limit: usize) -> Result<Vec<u8>, RepoError>;
+
+    /// Returns the directories in which a change of files may mean a new revision, and whether those below
+    /// count too. None: only a poll or a trigger tells.
+    fn watched(&self) -> Vec<(PathBuf, bool)> {
+        Vec::new()
+    }
+}
+
+impl Repository for Checkout {
+    fn name(&self) -> String {
+        self.name()
+    }
+
+    fn path(&self) -> &str {
+        self.path()
+    }
+
+    fn newest(&self) -> Result<Revision, RepoError> {
+        self.newest()
+    }
+
+    fn log(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Log, RepoError> {
+        self.log(from, to)
+    }
+
+    fn history(&self, to: &CommitId, limit: usize) -> Result<Vec<Commit>, RepoError> {
+        self.history(to, limit)
+    }
+
+    fn tree(&self, id: &CommitId) -> Result<Tree, RepoError> {
+        self.tree(id)
+    }
+
+    fn changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError> {
+        self.changes(from, to)
+    }
+
+    fn read(&self, id: &BlobId, limit: usize) -> Result<Vec<u8>, RepoError> {
+        self.read(id, limit)
+    }
+
+    fn watched(&self) -> Vec<(PathBuf, bool)> {
+        self.watched()
+    }
+}
