@@ -29,6 +29,12 @@ pub trait Repository: fmt::Debug + Send + Sync {
     /// there is no commit to compare with.
     fn changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError>;
 
+    /// Lists all files of a commit, wherever they are: an overlay may refer to what is outside of the path.
+    fn whole_tree(&self, id: &CommitId) -> Result<Tree, RepoError>;
+
+    /// Lists all files that differ between two commits, wherever they are.
+    fn whole_changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError>;
+
     /// Reads a blob of at most `limit` bytes.
     fn read(&self, id: &BlobId, limit: usize) -> Result<Vec<u8>, RepoError>;
 
@@ -66,6 +72,14 @@ impl Repository for Checkout {
 
     fn changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError> {
         self.changes(from, to)
+    }
+
+    fn whole_tree(&self, id: &CommitId) -> Result<Tree, RepoError> {
+        self.whole_tree(id)
+    }
+
+    fn whole_changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError> {
+        self.whole_changes(from, to)
     }
 
     fn read(&self, id: &BlobId, limit: usize) -> Result<Vec<u8>, RepoError> {

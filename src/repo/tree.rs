@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use git2::{Delta, DiffOptions, Repository};
+use git2::{Delta, DiffOptions, FileMode, Repository};
 use serde::Serialize;
 
 use super::{BlobId, Checkout, CommitId, RepoError};
 
 /// The most files and directories that are listed.
-const MAX_ENTRIES: usize = 50_000;
+const MAX_ENTRIES: usize = 100_000;
 /// The deepest directory that is listed.
 const MAX_DEPTH: usize = 64;
 
 /// What an entry of a tree is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Mode {
     /// A file.
     File,
@@ -50,6 +51,26 @@ pub struct Change {
     pub before: Option<BlobId>,
     /// The blob after; `None` for a deleted file.
     pub after: Option<BlobId>,
+    /// What it is now; what it was for a deleted file.
+    pub mode: Mode,
+}
+
+impl Tree {
+    /// Brings the files to what they are after some changes.
+    pub fn apply(&mut self, changes: &[Change]) {
+        for change in changes {
+            match &change.after {
+                Some(id) => self.files.insert(
+                    change.path.clone(),
+                    Entry {
+                        id: id.clone(),
+                        mode: change.mode,
+                    },
+                ),
+                None => self.files.remove(&change.path),
+            };
+        }
+    }
 }
 
 impl Checkout {
@@ -69,12 +90,33 @@ impl Checkout {
                 id: id.clone(),
             })?
         };
-        self.walk(&repository, root, id)
+        self.walk(&repository, self.path(), root, id)
+    }
+
+    /// Lists all files of a commit, wherever they are.
+    pub fn whole_tree(&self, id: &CommitId) -> Result<Tree, RepoError> {
+        let repository = self.lock();
+        let top = self.top(&repository, id)?;
+        self.walk(&repository, "", top, id)
     }
 
     /// Lists the files below the path that is read that differ between two commits; all of them are new when
     /// there is no commit to compare with.
     pub fn changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError> {
+        self.changes_below(self.path(), from, to)
+    }
+
+    /// Lists all files that differ between two commits, wherever they are.
+    pub fn whole_changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError> {
+        self.changes_below("", from, to)
+    }
+
+    fn changes_below(
+        &self,
+        below: &str,
+        from: Option<&CommitId>,
+        to: &CommitId,
+    ) -> Result<Vec<Change>, RepoError> {
         let repository = self.lock();
         let old = from.map(|from| self.top(&repository, from)).transpose()?;
         let new = self.top(&repository, to)?;
@@ -83,8 +125,8 @@ impl Checkout {
             .disable_pathspec_match(true)
             .ignore_submodules(false)
             .include_typechange(true);
-        if !self.path().is_empty() {
-            options.pathspec(self.path());
+        if !below.is_empty() {
+            options.pathspec(below);
         }
         let diff = repository
             .diff_tree_to_tree(old.as_ref(), Some(&new), Some(&mut options))
@@ -104,6 +146,7 @@ impl Checkout {
                 path: path.to_owned(),
                 before: side(delta.old_file()),
                 after: side(delta.new_file()),
+                mode: mode(file.mode()),
             });
         }
         changes.sort();
@@ -118,7 +161,13 @@ impl Checkout {
         commit.tree().map_err(|error| self.missing(&error, id))
     }
 
-    fn walk(&self, repository: &Repository, root: git2::Tree<'_>, id: &CommitId) -> Result<Tree, RepoError> {
+    fn walk(
+        &self,
+        repository: &Repository,
+        below: &str,
+        root: git2::Tree<'_>,
+        id: &CommitId,
+    ) -> Result<Tree, RepoError> {
         let too_much = |path: &str, what: String| {
             Err(RepoError::TooMuch {
                 path: path.to_owned(),
@@ -128,7 +177,7 @@ impl Checkout {
         };
         let mut tree = Tree::default();
         let mut seen = 0_usize;
-        let mut open = vec![(self.path().to_owned(), 0_usize, root)];
+        let mut open = vec![(below.to_owned(), 0_usize, root)];
         while let Some((prefix, depth, folder)) = open.pop() {
             if depth > MAX_DEPTH {
                 return too_much(&prefix, format!("directories deeper than {MAX_DEPTH}"));
@@ -136,7 +185,7 @@ impl Checkout {
             for entry in &folder {
                 seen += 1;
                 if seen > MAX_ENTRIES {
-                    return too_much(self.path(), format!("more than {MAX_ENTRIES} files"));
+                    return too_much(below, format!("more than {MAX_ENTRIES} files"));
                 }
                 let Ok(name) = entry.name() else {
                     tree.unnamed += 1;
@@ -169,6 +218,14 @@ impl Checkout {
             }
         }
         Ok(tree)
+    }
+}
+
+fn mode(mode: FileMode) -> Mode {
+    match mode {
+        FileMode::Link => Mode::Link,
+        FileMode::Commit => Mode::Submodule,
+        _ => Mode::File,
     }
 }
 
@@ -286,6 +343,21 @@ mod tests {
         assert_eq!(tree.files["link"].mode, Mode::Link);
         assert_eq!(tree.files["module"].mode, Mode::Submodule);
         assert_eq!(tree.files["a"].mode, Mode::File);
+    }
+
+    #[test]
+    fn a_tree_follows_from_an_older_one_and_the_changes_wherever_they_are() {
+        let repo = Repo::new();
+        let first = repo.commit(&[("a/1.yaml", "1"), ("a/2.yaml", "2"), ("b/3.yaml", "3")]);
+        repo.remove("a/2.yaml");
+        std::os::unix::fs::symlink("1.yaml", repo.dir().join("a/link")).unwrap();
+        let second = repo.commit(&[("b/3.yaml", "new"), ("c/4.yaml", "4")]);
+        let checkout = repo.checkout("a");
+        let mut tree = checkout.whole_tree(&first).unwrap();
+        tree.apply(&checkout.whole_changes(Some(&first), &second).unwrap());
+        assert_eq!(tree, checkout.whole_tree(&second).unwrap());
+        assert_eq!(tree.files["a/link"].mode, Mode::Link);
+        assert_eq!(tree.files.len(), 4);
     }
 
     #[test]
