@@ -2,8 +2,11 @@
 //!
 //! Rooms hand it plain values ([`Request`]) and get plain values ([`Response`]). It decides what may be
 //! reached ([`Egress`]) and what an error may say (never more of an address than its origin: paths and
-//! queries of webhooks hold secrets). It must not know what is said to whom, follow redirects, or use a proxy
-//! from the environment: behind a proxy the egress rules could not be kept, for it resolves the names itself.
+//! queries of webhooks hold secrets). It must not know what is said to whom, or follow redirects.
+//!
+//! Two kinds of client: one for addresses from custom resources ([`Client::new`]), which never uses a proxy,
+//! for behind one the egress rules could not be kept (it resolves the names itself); and one for servers that
+//! the operator names ([`Client::of_operator`]), with the operator's proxy, authorities and certificate.
 //!
 //! In virtual time there is no TCP: [`Client::in_process`] leads requests to routers by host name.
 
@@ -11,6 +14,8 @@ mod client;
 mod egress;
 mod error;
 mod message;
+mod redact;
+mod route;
 mod secret;
 mod transport;
 
@@ -21,6 +26,7 @@ pub use client::Client;
 pub use egress::{Egress, Rules};
 pub use error::Error;
 pub use message::{Request, Response, Tls, excerpt};
+pub use route::{Identity, Proxy, Route, RouteFiles};
 pub use secret::{Secret, SecretFile};
 
 /// Chooses ring as the TLS implementation of this process. May be called again; only the first call counts.

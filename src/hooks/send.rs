@@ -58,7 +58,7 @@ pub(super) async fn send(hook: &Hook, payload: &Payload<'_>, client: &Client) ->
 fn request(hook: &Hook, payload: &Payload<'_>) -> Result<Request, Error> {
     let tls = Tls {
         skip_verify: hook.disable_tls,
-        ca: None,
+        ..Tls::default()
     };
     Ok(Request::post_json(&hook.url, payload)?
         .timeout(hook.timeout)

@@ -7,13 +7,18 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 
 use super::{
-    Egress, Error, Request, Response,
+    Egress, Error, Request, Response, Route, Tls, redact,
     transport::{InProcess, Incoming, Network, Transport, root_cause},
 };
 
 /// The one outbound client. Cheap to clone; clones share their connections.
 #[derive(Clone)]
-pub struct Client(Arc<dyn Transport>);
+pub struct Client {
+    transport: Arc<dyn Transport>,
+    route: Option<Arc<MakeRoute>>,
+}
+
+type MakeRoute = dyn Fn() -> Result<Route, Error> + Send + Sync;
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -22,29 +27,64 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Makes a client for the network.
+    /// Makes a client for the network that uses no proxy.
     #[must_use]
     pub fn new(egress: Egress) -> Self {
-        Self(Arc::new(Network::new(egress)))
+        Self {
+            transport: Arc::new(Network::new(egress)),
+            route: None,
+        }
+    }
+
+    /// Makes a client for servers that the operator names: everything may be reached. Each request asks for
+    /// its route.
+    #[must_use]
+    pub fn of_operator(route: impl Fn() -> Result<Route, Error> + Send + Sync + 'static) -> Self {
+        Self::new(Egress::Open).with_route(route)
+    }
+
+    /// The same connections with another route.
+    #[must_use]
+    pub fn with_route(&self, route: impl Fn() -> Result<Route, Error> + Send + Sync + 'static) -> Self {
+        Self {
+            transport: Arc::clone(&self.transport),
+            route: Some(Arc::new(route)),
+        }
     }
 
     /// Makes a client that leads requests to routers in this process by host name (without the port). Hosts
     /// that are not listed cannot be reached.
     #[must_use]
     pub fn in_process(hosts: BTreeMap<String, Router>) -> Self {
-        Self(Arc::new(InProcess(hosts)))
+        Self {
+            transport: Arc::new(InProcess(hosts)),
+            route: None,
+        }
     }
 
-    /// Sends a request and reads the whole response. Any status is a response; redirects are not followed.
-    pub async fn send(&self, request: Request) -> Result<Response, Error> {
+    /// Sends a request and reads the whole response. Any status is a response; redirects are not followed. The
+    /// body of a refusal, which may be told, does not hold the request's secrets.
+    pub async fn send(&self, mut request: Request) -> Result<Response, Error> {
+        if let Some(route) = &self.route {
+            let route = route()?;
+            request.proxy = route.proxy;
+            if request.tls == Tls::default() {
+                request.tls = route.tls;
+            }
+        }
         let (origin, after) = (request.origin(), request.timeout);
+        let secrets = redact::secrets(&request.headers);
         let exchange = async {
-            let response = self.0.send(request).await?;
+            let response = self.transport.send(request).await?;
             let (head, body) = response.into_parts();
+            let mut body = collect(body, &origin).await?;
+            if !head.status.is_success() {
+                body = redact::redact(body, &secrets);
+            }
             Ok(Response {
                 status: head.status.as_u16(),
                 headers: head.headers,
-                body: collect(body, &origin).await?,
+                body,
             })
         };
         match tokio::time::timeout(after, exchange).await {

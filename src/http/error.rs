@@ -19,11 +19,11 @@ pub enum Error {
         /// Name of the header.
         name: String,
     },
-    /// A file with a secret cannot be used.
-    #[error("secret file {path}: {reason}")]
+    /// Where a secret should be is none that can be used.
+    #[error("secret {place}: {reason}")]
     Secret {
-        /// The file.
-        path: String,
+        /// The file or variable.
+        place: String,
         /// What is wrong with it.
         reason: String,
     },
@@ -34,6 +34,24 @@ pub enum Error {
         origin: String,
         /// The address that is forbidden.
         address: IpAddr,
+    },
+    /// A certificate or key that was configured cannot be used.
+    #[error("the {what}: {reason}")]
+    Certificate {
+        /// Which one.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The proxy does not lead there.
+    #[error("cannot reach {origin} through {proxy}: {reason}")]
+    Proxy {
+        /// Scheme, host and port.
+        origin: String,
+        /// Scheme, host and port of the proxy.
+        proxy: String,
+        /// What the HTTP library said.
+        reason: String,
     },
     /// Nobody answers there.
     #[error("cannot reach {origin}: {reason}")]
@@ -94,12 +112,15 @@ impl Error {
 impl Classified for Error {
     fn class(&self) -> Class {
         match self {
-            Self::Connect { .. } | Self::Timeout { .. } | Self::Broken { .. } | Self::Tls { .. } => {
-                Class::Retry(Duration::from_secs(1))
-            }
+            Self::Connect { .. }
+            | Self::Proxy { .. }
+            | Self::Timeout { .. }
+            | Self::Broken { .. }
+            | Self::Tls { .. } => Class::Retry(Duration::from_secs(1)),
             Self::Address { .. }
             | Self::Header { .. }
             | Self::Secret { .. }
+            | Self::Certificate { .. }
             | Self::Denied { .. }
             | Self::TooLarge { .. } => Class::UserMustFix,
         }
@@ -111,9 +132,17 @@ impl Classified for Error {
                 "if it is meant to be reached, start with `--allow-egress {address}/{}`",
                 if address.is_ipv4() { 32 } else { 128 }
             )),
+            Self::Secret { place, .. } if place.starts_with("environment") => {
+                Some("set the variable for this process to the token, and nothing else".to_owned())
+            }
             Self::Secret { .. } => {
                 Some("write the token, and nothing else, into a file that this process can read".to_owned())
             }
+            Self::Certificate { .. } => Some("give it as PEM: -----BEGIN …".to_owned()),
+            Self::Proxy { .. } => Some(
+                "check the proxy's address, user and password; NO_PROXY names hosts that need none"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }

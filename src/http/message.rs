@@ -8,15 +8,17 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
-use super::{Error, Secret};
+use super::{Error, Identity, Proxy, Secret};
 
-/// How a server's certificate is verified.
+/// How a server's certificate is verified, and which one the client shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tls {
     /// Accepts any certificate.
     pub skip_verify: bool,
     /// PEM bundle of the only authorities to trust; the system's when there is none.
     pub ca: Option<String>,
+    /// Certificate that the client shows.
+    pub identity: Option<Identity>,
 }
 
 /// A request. `Debug` prints no more than method and origin.
@@ -34,6 +36,8 @@ pub struct Request {
     pub timeout: Duration,
     /// How the server is verified.
     pub tls: Tls,
+    /// Set by the client, never by who asks.
+    pub(super) proxy: Proxy,
 }
 
 impl Request {
@@ -65,6 +69,7 @@ impl Request {
             body: Bytes::new(),
             timeout: Self::TIMEOUT,
             tls: Tls::default(),
+            proxy: Proxy::None,
         };
         match credentials {
             Some((user, password)) => request.basic(&user, &password),

@@ -11,7 +11,7 @@ use std::{
 use super::Error;
 
 /// A token or password. `Debug` and `Display` print `***`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Secret(Arc<str>);
 
 impl Secret {
@@ -51,6 +51,8 @@ impl fmt::Display for Secret {
 pub enum SecretFile {
     /// A file that holds the secret and nothing else.
     Path(PathBuf),
+    /// An environment variable of this process.
+    Variable(String),
     /// A value that does not change; for tests and the embedded world.
     Fixed(Secret),
 }
@@ -59,37 +61,52 @@ impl SecretFile {
     /// Greatest size of a file.
     pub const MAX_BYTES: u64 = 64 * 1024;
 
-    /// Reads the secret.
+    /// Reads the secret, which is one line.
     pub fn read(&self) -> Result<Secret, Error> {
-        match self {
-            Self::Fixed(secret) => Ok(secret.clone()),
+        let secret = self.read_text()?;
+        if secret.expose().chars().any(char::is_control) {
+            return Err(self.refuse("more than one line"));
+        }
+        Ok(secret)
+    }
+
+    /// Reads a secret of several lines, such as a key.
+    pub fn read_text(&self) -> Result<Secret, Error> {
+        let secret = match self {
+            Self::Fixed(secret) => return Ok(secret.clone()),
             Self::Path(path) => read(path),
+            Self::Variable(name) => std::env::var(name).map_err(|error| error.to_string()),
+        };
+        let secret = secret.map_err(|reason| self.refuse(&reason))?;
+        if u64::try_from(secret.len()).unwrap_or(u64::MAX) > Self::MAX_BYTES {
+            return Err(self.refuse(&format!("longer than {} bytes", Self::MAX_BYTES)));
+        }
+        match Secret::new(&secret) {
+            secret if secret.is_empty() => Err(self.refuse("empty")),
+            secret => Ok(secret),
+        }
+    }
+
+    fn refuse(&self, reason: &str) -> Error {
+        Error::Secret {
+            place: match self {
+                Self::Path(path) => format!("file {}", path.display()),
+                Self::Variable(name) => format!("environment variable {name}"),
+                Self::Fixed(_) => "value".to_owned(),
+            },
+            reason: reason.to_owned(),
         }
     }
 }
 
-fn read(path: &Path) -> Result<Secret, Error> {
-    let refuse = |reason: String| Error::Secret {
-        path: path.display().to_string(),
-        reason,
-    };
-    let file = File::open(path).map_err(|error| refuse(error.to_string()))?;
+/// Reads a file, and a little more of it than it may hold.
+fn read(path: &Path) -> Result<String, String> {
+    let file = File::open(path).map_err(|error| error.to_string())?;
     let mut text = String::new();
-    let read = file
-        .take(SecretFile::MAX_BYTES + 1)
+    file.take(SecretFile::MAX_BYTES + 1)
         .read_to_string(&mut text)
-        .map_err(|error| refuse(error.to_string()))?;
-    if u64::try_from(read).unwrap_or(u64::MAX) > SecretFile::MAX_BYTES {
-        return Err(refuse(format!("longer than {} bytes", SecretFile::MAX_BYTES)));
-    }
-    let secret = Secret::new(&text);
-    if secret.is_empty() {
-        return Err(refuse("empty".to_owned()));
-    }
-    if secret.expose().chars().any(char::is_control) {
-        return Err(refuse("more than one line".to_owned()));
-    }
-    Ok(secret)
+        .map_err(|error| error.to_string())?;
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -112,6 +129,23 @@ mod tests {
         assert_eq!(file.read().unwrap().expose(), "one");
         std::fs::write(&path, "two").unwrap();
         assert_eq!(file.read().unwrap().expose(), "two");
+    }
+
+    #[test]
+    fn a_key_has_several_lines_and_a_variable_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        std::fs::write(&path, "one\ntwo\n").unwrap();
+        let file = SecretFile::Path(path);
+        assert_eq!(file.read_text().unwrap().expose(), "one\ntwo");
+        assert!(file.read().is_err());
+        let unset = SecretFile::Variable("SERIN_TEST_UNSET".to_owned());
+        assert_eq!(
+            unset.read().unwrap_err().to_string(),
+            "secret environment variable SERIN_TEST_UNSET: environment variable not found"
+        );
+        let set = SecretFile::Variable("CARGO_PKG_NAME".to_owned());
+        assert_eq!(set.read().unwrap().expose(), "serin");
     }
 
     #[test]

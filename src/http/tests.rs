@@ -13,6 +13,8 @@ use futures::stream;
 
 use super::*;
 
+mod operator;
+
 fn app() -> Router {
     Router::new()
         .route("/ok", get(|| async { "fine" }))
@@ -218,17 +220,17 @@ async fn certificates_are_verified_unless_told_otherwise() {
     assert!(matches!(error, Error::Tls { .. }), "{error}");
     let skip = Tls {
         skip_verify: true,
-        ca: None,
+        ..Tls::default()
     };
     assert_eq!(&ask(skip).await.unwrap().body[..], b"hello");
     let trusted = Tls {
-        skip_verify: false,
         ca: Some(ca),
+        ..Tls::default()
     };
     assert_eq!(&ask(trusted).await.unwrap().body[..], b"hello");
     let nonsense = Tls {
-        skip_verify: false,
         ca: Some("no certificate".to_owned()),
+        ..Tls::default()
     };
-    assert!(matches!(ask(nonsense).await, Err(Error::Tls { .. })));
+    assert!(matches!(ask(nonsense).await, Err(Error::Certificate { .. })));
 }

@@ -16,7 +16,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tower::ServiceExt;
 use url::Host;
 
-use super::{Egress, Error, Request, Tls};
+use super::{Egress, Error, Proxy, Request, Tls};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -65,8 +65,8 @@ pub(super) struct Network {
     pools: Mutex<BTreeMap<Pool, reqwest::Client>>,
 }
 
-/// Which pool of connections a request needs. `None`: no TLS at all, for which no certificates are loaded.
-type Pool = Option<Tls>;
+/// Which pool of connections a request needs. No TLS: certificates are loaded for nobody.
+type Pool = (Option<Tls>, Proxy);
 
 impl Network {
     /// How many pools are kept; canaries that bring ever new certificates cost reconnects, not memory.
@@ -80,20 +80,29 @@ impl Network {
     }
 
     fn pool(&self, request: &Request) -> Result<reqwest::Client, Error> {
-        let wanted = (request.url.scheme() == "https").then(|| request.tls.clone());
+        // A proxy may be spoken to by TLS where the server is not.
+        let tls = (request.url.scheme() == "https" || request.proxy.is_used()).then(|| request.tls.clone());
+        let wanted = (tls, request.proxy.clone());
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = pools.get(&wanted) {
             return Ok(client.clone());
         }
-        let client = build(&self.egress, wanted.as_ref()).map_err(|reason| Error::Tls {
-            origin: request.origin(),
-            reason,
-        })?;
+        let client = build(&self.egress, wanted.0.as_ref(), &request.proxy)?;
         if pools.len() >= Self::POOLS {
             pools.clear();
         }
         pools.insert(wanted, client.clone());
         Ok(client)
+    }
+
+    /// A proxy resolves names itself: rules about addresses could not be kept behind it.
+    fn check_proxy(&self, request: &Request) -> Result<(), Error> {
+        if self.egress == Egress::Open || !request.proxy.is_used() {
+            return Ok(());
+        }
+        Err(Error::Address {
+            reason: "a proxy cannot be used where the egress rules hold".to_owned(),
+        })
     }
 
     /// Refuses a literal address; the connector does not ask the resolver about these.
@@ -117,15 +126,16 @@ impl Transport for Network {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response<Incoming>, Error>> {
         async move {
             self.check_literal(&request)?;
+            self.check_proxy(&request)?;
             let client = self.pool(&request)?;
-            let origin = request.origin();
+            let (origin, proxy) = (request.origin(), request.proxy.clone());
             let response = client
                 .request(request.method, request.url)
                 .headers(request.headers)
                 .body(request.body)
                 .send()
                 .await
-                .map_err(|error| explain(&error, origin))?;
+                .map_err(|error| explain(&error, origin, &proxy))?;
             let response: Response<reqwest::Body> = response.into();
             Ok(response.map(|body| body.map_err(BoxError::from).boxed_unsync()))
         }
@@ -133,32 +143,79 @@ impl Transport for Network {
     }
 }
 
-fn build(egress: &Egress, tls: Option<&Tls>) -> Result<reqwest::Client, String> {
+fn build(egress: &Egress, tls: Option<&Tls>, proxy: &Proxy) -> Result<reqwest::Client, Error> {
     super::install_crypto();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("serin/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
         .retry(reqwest::retry::never())
         .pool_idle_timeout(Duration::from_secs(30))
         .pool_max_idle_per_host(4)
         .dns_resolver(Arc::new(Resolver(egress.clone())));
-    match tls {
-        None => builder = builder.tls_certs_only([]),
-        Some(Tls {
-            skip_verify: true, ..
-        }) => builder = builder.tls_danger_accept_invalid_certs(true),
-        Some(Tls { ca: Some(pem), .. }) => {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem.as_bytes())
-                .map_err(|_| "the CA is not a PEM bundle".to_owned())?;
-            if certificates.is_empty() {
-                return Err("the CA holds no certificate".to_owned());
-            }
-            builder = builder.tls_certs_only(certificates);
+    builder = match proxy {
+        Proxy::None => builder.no_proxy(),
+        Proxy::Environment => builder,
+        Proxy::At(address) => {
+            let made = reqwest::Proxy::all(address.expose()).map_err(|_| Error::Address {
+                reason: "the proxy's address cannot be used".to_owned(),
+            })?;
+            // Only this one: what the environment says would be asked first.
+            builder.no_proxy().proxy(made)
         }
-        Some(_) => {}
+    };
+    let Some(tls) = tls else {
+        return made(builder.tls_certs_only([]));
+    };
+    if let Some(identity) = tls.identity()? {
+        builder = builder.identity(identity);
     }
-    builder.build().map_err(|error| root_cause(&error))
+    if tls.skip_verify {
+        builder = builder.tls_danger_accept_invalid_certs(true);
+    } else if let Some(authorities) = tls.authorities()? {
+        builder = builder.tls_certs_only(authorities);
+    }
+    made(builder)
+}
+
+fn made(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Error> {
+    builder.build().map_err(|error| Error::Certificate {
+        what: "settings for TLS",
+        reason: root_cause(&error),
+    })
+}
+
+impl Tls {
+    /// Checks that certificates and key can be used.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.authorities()?;
+        self.identity().map(drop)
+    }
+
+    fn authorities(&self) -> Result<Option<Vec<reqwest::Certificate>>, Error> {
+        let refuse = |reason: &str| Error::Certificate {
+            what: "CA bundle",
+            reason: reason.to_owned(),
+        };
+        let Some(pem) = &self.ca else { return Ok(None) };
+        let found = reqwest::Certificate::from_pem_bundle(pem.as_bytes());
+        match found.map_err(|_| refuse("it is not PEM"))? {
+            none if none.is_empty() => Err(refuse("it holds no certificate")),
+            found => Ok(Some(found)),
+        }
+    }
+
+    fn identity(&self) -> Result<Option<reqwest::Identity>, Error> {
+        let Some(identity) = &self.identity else {
+            return Ok(None);
+        };
+        let both = format!("{}\n{}\n", identity.certificate, identity.key.expose());
+        // What the library says may quote the file.
+        let made = reqwest::Identity::from_pem(both.as_bytes()).map_err(|_| Error::Certificate {
+            what: "client certificate and its key",
+            reason: "they are not a PEM certificate and a PEM key".to_owned(),
+        })?;
+        Ok(Some(made))
+    }
 }
 
 /// Resolves names and refuses forbidden addresses. The connector connects to exactly what is returned here, so
@@ -184,7 +241,7 @@ impl Resolve for Resolver {
     }
 }
 
-fn explain(error: &reqwest::Error, origin: String) -> Error {
+fn explain(error: &reqwest::Error, origin: String, proxy: &Proxy) -> Error {
     if let Some(Forbidden(address)) = find(error) {
         return Error::Denied {
             origin,
@@ -198,6 +255,16 @@ fn explain(error: &reqwest::Error, origin: String) -> Error {
         };
     }
     let reason = root_cause(error);
+    // Whether the environment's proxy was used is only known from what went wrong with it.
+    let blamed = matches!(proxy, Proxy::At(_)) || reason.contains("proxy") || reason.contains("tunnel");
+    if error.is_connect() && proxy.is_used() && blamed {
+        let proxy = proxy.place();
+        return Error::Proxy {
+            origin,
+            proxy,
+            reason,
+        };
+    }
     if error.is_connect() {
         return Error::Connect { origin, reason };
     }

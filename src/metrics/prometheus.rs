@@ -53,7 +53,7 @@ fn failed(error: &Error) -> Reading {
 fn translate(question: &Question) -> Result<Request, Error> {
     let mut request = Request::get(&question.address)?.timeout(TIMEOUT).tls(Tls {
         skip_verify: question.skip_verify,
-        ca: None,
+        ..Tls::default()
     });
     if let Ok(mut path) = request.url.path_segments_mut() {
         path.pop_if_empty().extend(["api", "v1", "query"]);
