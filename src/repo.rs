@@ -6,6 +6,7 @@
 
 mod checkout;
 mod error;
+pub mod git;
 mod log;
 mod open;
 mod repository;

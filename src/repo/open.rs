@@ -80,6 +80,15 @@ fn explain(dir: &Path, error: &git2::Error) -> RepoError {
     }
 }
 
+/// Returns the directory in which git keeps what belongs to the repository, or work tree, at `dir`.
+pub(super) fn git_dir(dir: &Path) -> PathBuf {
+    if let Some(linked) = linked_git_dir(dir) {
+        return linked;
+    }
+    let inner = dir.join(".git");
+    if inner.is_dir() { inner } else { dir.to_owned() }
+}
+
 /// Returns the git directory that a `.git` file names.
 fn linked_git_dir(dir: &Path) -> Option<PathBuf> {
     let text = std::fs::read_to_string(dir.join(".git")).ok()?;
