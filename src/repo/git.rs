@@ -122,7 +122,6 @@ impl Git {
 
     /// A command on the repository at exactly `dir` (a work tree, a linked one, or a bare repository), whoever
     /// owns it. It cannot talk to a remote: what is missing of a partial clone stays missing.
-    #[must_use]
     pub fn local(&self, dir: &Path) -> GitCommand {
         let git_dir = super::open::git_dir(dir);
         let mut command = self.bare().config("safe.directory", dir.as_os_str());

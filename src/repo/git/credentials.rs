@@ -111,7 +111,7 @@ pub(super) fn prepare(command: &mut GitCommand, remote: &Remote) -> Result<(), G
     add(command, "http.lowSpeedTime", "30");
     // None of the repository's own.
     add(command, "credential.helper", "");
-    let mut ssh = "ssh -F /dev/null -o BatchMode=yes -o ConnectTimeout=20".to_owned();
+    let mut ssh = vec!["ssh -F /dev/null -o BatchMode=yes -o ConnectTimeout=20".to_owned()];
     match &remote.credentials {
         Credentials::None => {}
         Credentials::Token { username, token } => {
@@ -128,12 +128,10 @@ pub(super) fn prepare(command: &mut GitCommand, remote: &Remote) -> Result<(), G
             command.hidden.push(secret);
         }
         Credentials::Ssh { key, known_hosts } => {
-            ssh += &format!(" -o IdentitiesOnly=yes -i {}", quoted(key));
+            ssh.push(format!("-o IdentitiesOnly=yes -i {}", quoted(key)));
             if let Some(file) = known_hosts {
-                ssh += &format!(
-                    " -o StrictHostKeyChecking=yes -o UserKnownHostsFile={}",
-                    quoted(file)
-                );
+                ssh.push("-o StrictHostKeyChecking=yes".to_owned());
+                ssh.push(format!("-o UserKnownHostsFile={}", quoted(file)));
             }
         }
         Credentials::Helper(name) => {
@@ -147,7 +145,7 @@ pub(super) fn prepare(command: &mut GitCommand, remote: &Remote) -> Result<(), G
             }
         }
     }
-    set(command, "GIT_SSH_COMMAND", ssh);
+    set(command, "GIT_SSH_COMMAND", ssh.join(" "));
     set(command, "GIT_SSH_VARIANT", "ssh");
     Ok(())
 }
