@@ -53,24 +53,31 @@ scenarios! {
     apply_refused = "apply-refused";
     blue_green_kubernetes = "blue-green-kubernetes";
     broken_manifest = "broken-manifest";
+    comments_only = "comments-only";
     config_only_change = "config-only-change";
     confirm_promotion = "confirm-promotion";
     failed_then_new_revision = "failed-then-new-revision";
+    force_push = "force-push";
     kill_mid_run = "kill-mid-run";
     kubectl_set_image = "kubectl-set-image";
+    merge_commit = "merge-commit";
     never_ready = "never-ready";
     no_data = "no-data";
     no_workload_change = "no-workload-change";
+    not_applied = "not-applied";
     prometheus_down = "prometheus-down";
     prometheus_down_for_a_while = "prometheus-down-for-a-while";
     restart_on_new_revision = "restart-on-new-revision";
     revert_mid_run = "revert-mid-run";
+    reverted_in_one_pull = "reverted-in-one-pull";
     rollback_on_metric = "rollback-on-metric";
     service_target = "service-target";
     service_target_external = "service-target-external";
     success = "success";
+    superseded_in_one_pull = "superseded-in-one-pull";
     takeover = "takeover";
     unrelated_commit = "unrelated-commit";
+    unrelated_success = "unrelated-success";
 }
 
 fn folder(name: &str) -> PathBuf {

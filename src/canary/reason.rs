@@ -51,6 +51,8 @@ reasons! {
     PROMOTION_FAILED = "PromotionFailed";
     /// The run, or the initialization, waits for something that a person or another system must bring.
     WAITING = "WaitingForChange";
+    /// A run was started by something else than a commit of the source.
+    NO_COMMIT = "NoCommit";
     /// Something that the Canary asks for is not implemented yet.
     NOT_IMPLEMENTED = "NotImplemented";
     /// The Canary is wrong.

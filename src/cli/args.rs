@@ -120,6 +120,15 @@ pub(super) enum StatusTarget {
     None,
 }
 
+/// What is said on a commit that touches no canary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Unrelated {
+    /// Nothing
+    Silent,
+    /// Context `serin` is success
+    Success,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     #[command(flatten)]
@@ -136,6 +145,10 @@ pub(super) struct RunArgs {
     /// Time for a commit's change to become live before its status is an error
     #[arg(long, default_value = "30m", value_parser = duration, value_name = "DURATION")]
     pub(super) apply_deadline: Duration,
+
+    /// What is said on a commit that touches no canary; `success` lets a required check pass
+    #[arg(long, value_enum, default_value = "silent", value_name = "WHAT")]
+    pub(super) status_unrelated: Unrelated,
 
     /// Safety poll of the checkout
     #[arg(long, default_value = "5s", value_parser = duration, value_name = "DURATION")]

@@ -6,7 +6,7 @@ use tokio::{net::TcpListener, sync::watch};
 
 use super::{
     Failure,
-    args::{RunArgs, StatusTarget, StatusTargetArgs},
+    args::{RunArgs, StatusTarget, StatusTargetArgs, Unrelated},
 };
 use crate::{
     canary::Defaults,
@@ -59,6 +59,7 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
             cluster_name: args.cluster_name.clone(),
             apply: args.apply,
             apply_deadline: args.apply_deadline,
+            status_unrelated: args.status_unrelated == Unrelated::Success,
         },
         clock,
     );

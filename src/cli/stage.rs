@@ -32,6 +32,8 @@ pub const PROMETHEUS: &str = "http://prometheus:9090";
 pub struct StageOptions {
     /// The sidecar applies what is in git, as `--apply` says.
     pub apply: bool,
+    /// Commits that touch no canary are told so, as `--status-unrelated success` says.
+    pub status_unrelated: bool,
     /// Where commit statuses go, beside the git notes.
     pub forges: Vec<Arc<dyn Forge>>,
     /// Hosts that the sidecar reaches by their names, beside Prometheus.
@@ -44,6 +46,18 @@ pub struct StageOptions {
     pub clock: Clock,
     /// What flags would say.
     pub defaults: Defaults,
+}
+
+/// How a commit follows from the newest one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ancestry {
+    /// It is its child.
+    #[default]
+    Follows,
+    /// It merges a branch that was made from it.
+    Merges,
+    /// It takes its place, as after a force-push.
+    Replaces,
 }
 
 /// A running stage. The sidecar ends with it.
@@ -103,6 +117,7 @@ impl Stage {
                 cluster_name: None,
                 apply: self.options.apply,
                 apply_deadline: Duration::from_secs(1800),
+                status_unrelated: self.options.status_unrelated,
             },
             self.options.clock,
         );
@@ -147,13 +162,28 @@ impl Stage {
         message: &str,
         files: Vec<(String, Option<String>)>,
     ) -> Result<String, String> {
+        let id = self.record(message, files, Ancestry::Follows).await?;
+        self.pull();
+        Ok(id)
+    }
+
+    /// Commits files. The sidecar does not see it before [`Stage::pull`].
+    pub async fn record(
+        &self,
+        message: &str,
+        files: Vec<(String, Option<String>)>,
+        ancestry: Ancestry,
+    ) -> Result<String, String> {
         let (folder, message) = (self.options.repository.clone(), message.to_owned());
         let seconds = self.options.clock.now().as_second();
-        let work = move || commit(&folder, &message, &files, seconds);
+        let work = move || commit(&folder, &message, &files, ancestry, seconds);
         let made = clock::off_thread(clock::Turn::Stage, work).await;
-        let id = made.map_err(|error| error.to_string())??;
+        made.map_err(|error| error.to_string())?
+    }
+
+    /// Lets the sidecar see what was committed.
+    pub fn pull(&self) {
         self.trigger.fire();
-        Ok(id)
     }
 
     /// Reads what the forge of the stage (git notes) says of a commit.
@@ -177,6 +207,7 @@ fn commit(
     folder: &Path,
     message: &str,
     files: &[(String, Option<String>)],
+    ancestry: Ancestry,
     seconds: i64,
 ) -> Result<String, String> {
     for (path, content) in files {
@@ -190,10 +221,10 @@ fn commit(
         };
         done.map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
-    record(folder, message, seconds).map_err(|error| format!("cannot commit: {}", error.message()))
+    record(folder, message, ancestry, seconds).map_err(|error| format!("cannot commit: {}", error.message()))
 }
 
-fn record(folder: &Path, message: &str, seconds: i64) -> Result<String, git2::Error> {
+fn record(folder: &Path, message: &str, ancestry: Ancestry, seconds: i64) -> Result<String, git2::Error> {
     let repository = Repository::open(folder)?;
     let mut index = repository.index()?;
     index.add_all(["*"], IndexAddOption::DEFAULT, None)?;
@@ -201,9 +232,21 @@ fn record(folder: &Path, message: &str, seconds: i64) -> Result<String, git2::Er
     index.write()?;
     let tree = repository.find_tree(index.write_tree()?)?;
     let author = Signature::new("Demo", "demo@localhost", &Time::new(seconds, 0))?;
-    let parent = repository.head().ok().and_then(|head| head.peel_to_commit().ok());
-    let parents: Vec<&git2::Commit<'_>> = parent.iter().collect();
-    let id = repository.commit(Some("HEAD"), &author, &author, message, &tree, &parents)?;
+    let head = repository.head().ok().and_then(|head| head.peel_to_commit().ok());
+    let mut parents: Vec<git2::Commit<'_>> = head.iter().cloned().collect();
+    match ancestry {
+        Ancestry::Follows => {}
+        Ancestry::Merges => {
+            let on_branch = format!("{message}, on a branch");
+            let branch: Vec<&git2::Commit<'_>> = head.iter().collect();
+            let id = repository.commit(None, &author, &author, &on_branch, &tree, &branch)?;
+            parents.push(repository.find_commit(id)?);
+        }
+        Ancestry::Replaces => parents = head.iter().flat_map(|head| head.parents()).collect(),
+    }
+    let parents: Vec<&git2::Commit<'_>> = parents.iter().collect();
+    let id = repository.commit(None, &author, &author, message, &tree, &parents)?;
+    repository.reference("refs/heads/main", id, true, "commit")?;
     Ok(id.to_string())
 }
 

@@ -1,16 +1,19 @@
 //! Which commit of a range a canary's change belongs to: the newest that changed the revision itself, not the
 //! newest that touched the file, and not HEAD.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{Effect, Manifests, Settings, compare::Pair, manifests};
 use crate::{
     manifest::{Cache, ObjectKey},
-    repo::{CommitId, RepoError, Repository},
+    repo::{Commit, CommitId, RepoError, Repository},
 };
 
 /// How many commits of a range are looked at one by one. Older changes belong to the oldest of them.
-const MAX_COMMITS: usize = 50;
+pub(super) const MAX_COMMITS: usize = 50;
 
 /// Trees of commits, read once each.
 pub(super) struct Trees<'a> {
@@ -49,39 +52,55 @@ impl<'a> Trees<'a> {
 pub(super) struct Step {
     pub(super) commit: CommitId,
     pub(super) before: Option<CommitId>,
+    /// The files that differ.
+    pub(super) changed: BTreeSet<String>,
 }
 
 /// Pairs each commit of a range, newest first, with the one below it; the oldest with the start of the range.
 /// Commits that change nothing below the path are left out.
 pub(super) fn steps(
     repository: &dyn Repository,
-    commits: &[CommitId],
+    commits: &[Commit],
     from: Option<&CommitId>,
 ) -> Result<Vec<Step>, RepoError> {
     let mut steps = Vec::new();
     let commits = commits.get(..MAX_COMMITS).unwrap_or(commits);
-    for (index, commit) in commits.iter().enumerate() {
-        let below = commits.get(index + 1);
+    for (index, Commit { id: commit, .. }) in commits.iter().enumerate() {
+        let below = commits.get(index + 1).map(|below| &below.id);
         let before = below.or(from).cloned();
-        if !repository.changes(before.as_ref(), commit)?.is_empty() {
+        let changes = repository.changes(before.as_ref(), commit)?;
+        if !changes.is_empty() {
             steps.push(Step {
                 commit: commit.clone(),
                 before,
+                changed: changes.into_iter().map(|change| change.path).collect(),
             });
         }
     }
     Ok(steps)
 }
 
-/// Returns the newest commit that has this effect on the canary, and older ones that changed its revision too.
+/// What the commits of a range mean for one canary, each newest first.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Blame {
+    /// The newest that has the effect.
+    pub(super) commit: Option<CommitId>,
+    /// Those that changed the revision of the target, but for the newest with the effect.
+    pub(super) revisions: Vec<CommitId>,
+    /// Those that touched only files.
+    pub(super) files: Vec<CommitId>,
+}
+
+/// Says which commits of a range concern a canary, and which of them has this effect on it. Without an effect
+/// none has.
 pub(super) fn blame(
     trees: &mut Trees<'_>,
     steps: &[Step],
     canary: &ObjectKey,
     target: &ObjectKey,
-    effect: Effect,
-) -> Result<Option<(CommitId, Vec<CommitId>)>, RepoError> {
-    let mut found: Option<(CommitId, Vec<CommitId>)> = None;
+    effect: Option<Effect>,
+) -> Result<Blame, RepoError> {
+    let mut found = Blame::default();
     for step in steps {
         let new = trees.read(&step.commit)?;
         let old = match &step.before {
@@ -93,15 +112,18 @@ pub(super) fn blame(
             new: &new,
             settings: trees.settings,
         };
+        let revision = !pair.revision_reasons(target).is_empty();
         let has_effect = match effect {
-            Effect::Run => !pair.revision_reasons(target).is_empty(),
-            _ => pair.effect(canary).is_some_and(|(seen, _)| seen == effect),
+            None => false,
+            Some(Effect::Run) => revision,
+            Some(effect) => pair.effect(canary).is_some_and(|(seen, _)| seen == effect),
         };
-        match &mut found {
-            _ if !has_effect => {}
-            None => found = Some((step.commit.clone(), Vec::new())),
-            Some((_, superseded)) if effect == Effect::Run => superseded.push(step.commit.clone()),
-            Some(_) => {}
+        if has_effect && found.commit.is_none() {
+            found.commit = Some(step.commit.clone());
+        } else if revision {
+            found.revisions.push(step.commit.clone());
+        } else if pair.touches_files(target, &step.changed) {
+            found.files.push(step.commit.clone());
         }
     }
     Ok(found)

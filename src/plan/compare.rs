@@ -1,5 +1,7 @@
 //! What two trees mean for one canary: has its target another revision, and why.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{Change, Effect, Manifests, Placed, Reason, Settings};
@@ -106,6 +108,36 @@ impl Pair<'_> {
             }
         }
         reasons
+    }
+
+    /// Whether one of the changed files is one of the target, or of a config of it, and no other object of that
+    /// file explains the change: an edit of comments, or of fields that make no revision.
+    pub(super) fn touches_files(&self, target: &ObjectKey, changed: &BTreeSet<String>) -> bool {
+        let configs = self.new.object(target).map(config_references).unwrap_or_default();
+        let parts = std::iter::once(target).chain(configs.keys());
+        let mut files = parts
+            .flat_map(|key| [self.old.objects.get(key), self.new.objects.get(key)])
+            .flatten()
+            .filter(|placed| changed.contains(&*placed.file));
+        files.any(|placed| !self.is_explained(target, &placed.file))
+    }
+
+    /// Whether an object of the file, other than this one, is not what it was.
+    fn is_explained(&self, but: &ObjectKey, file: &str) -> bool {
+        let of_file = |manifests: &'_ Manifests| -> Vec<ObjectKey> {
+            let in_file = manifests
+                .objects
+                .iter()
+                .filter(|(_, placed)| &*placed.file == file);
+            in_file.map(|(key, _)| key.clone()).collect()
+        };
+        if !self.other_reasons(but).is_empty() {
+            return false;
+        }
+        let mut keys = of_file(self.old);
+        keys.extend(of_file(self.new));
+        keys.iter()
+            .any(|key| key != but && self.old.object(key) != self.new.object(key))
     }
 
     fn analysis_reasons(&self, key: &ObjectKey, before: &Placed, after: &Placed) -> Vec<Reason> {

@@ -58,6 +58,9 @@ fn canary(touched: &Touched, text: &mut String) {
         Effect::Initialize => format!("initialize {canary} for {target}"),
         Effect::AnalysisOnly => format!("no run for {canary}: only the analysis changes"),
         Effect::NoWorkloadChange => format!("no run for {canary}: no workload change in {target}"),
+        Effect::Recommitted => {
+            format!("no run for {canary}: {target} is as before, history was rewritten")
+        }
         Effect::TargetRemoved => format!("no run for {canary}: {target} is removed"),
         Effect::CanaryRemoved => format!("remove {canary} of {target}"),
     };
@@ -70,6 +73,9 @@ fn canary(touched: &Touched, text: &mut String) {
     }
     for commit in &touched.superseded {
         let _ = writeln!(text, "  supersedes {}", commit.short());
+    }
+    for commit in &touched.unchanged {
+        let _ = writeln!(text, "  no workload change by {}", commit.short());
     }
 }
 

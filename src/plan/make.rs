@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Effect, Manifests, Placed, Plan, Settings, Touched,
-    blame::{Step, Trees, blame, steps},
+    Effect, Manifests, Placed, Plan, Reason, Settings, Touched,
+    blame::{Blame, MAX_COMMITS, Step, Trees, blame, steps},
     compare::{Pair, canaries, notes, target_of},
 };
 use crate::{
@@ -35,6 +35,7 @@ pub fn plan(
         commits: log.commits,
         cut: log.cut,
         touched: Vec::new(),
+        unrelated: Vec::new(),
         not_rendered: Vec::new(),
         skipped: Vec::new(),
         errors: new.errors.clone(),
@@ -66,6 +67,7 @@ pub fn plan(
             .cloned()
             .collect();
         plan.touched = touched(&mut trees, &old, &new, &plan, old_id)?;
+        plan.unrelated = unrelated(&plan);
     }
     cache.sweep();
     Ok(plan)
@@ -90,42 +92,92 @@ fn touched(
         settings: trees.settings,
     };
     let keys: BTreeSet<&ObjectKey> = canaries(old).chain(canaries(new)).map(|(key, _)| key).collect();
-    let commits: Vec<CommitId> = plan.commits.iter().map(|commit| commit.id.clone()).collect();
-    let mut steps_made: Option<Vec<Step>> = None;
+    let steps = steps(trees.repository, &plan.commits, base(trees, plan, from)?.as_ref())?;
     let mut touched = Vec::new();
     for canary in keys {
-        let Some((effect, reasons)) = pair.effect(canary) else {
-            continue;
-        };
         let Some(placed) = new.objects.get(canary).or_else(|| old.objects.get(canary)) else {
             continue;
         };
         let Some(target) = target_of(&placed.object) else {
             continue;
         };
-        let steps = match steps_made.take() {
-            Some(steps) => steps,
-            None => steps(trees.repository, &commits, from)?,
+        let effect = pair.effect(canary);
+        let blame = blame(
+            trees,
+            &steps,
+            canary,
+            &target,
+            effect.as_ref().map(|(effect, _)| *effect),
+        )?;
+        let Some((effect, reasons, commit)) = verdict(plan, &steps, &blame, effect) else {
+            continue;
         };
-        let (commit, superseded) = blame(trees, &steps, canary, &target, effect)?
-            .or_else(|| steps.last().map(|step| (step.commit.clone(), Vec::new())))
-            .unwrap_or_else(|| (plan.to.id.clone(), Vec::new()));
-        steps_made = Some(steps);
         let notes = match effect {
             Effect::Run | Effect::Initialize => notes(&placed.object, trees.settings),
             _ => Vec::new(),
         };
+        let but = |commits: Vec<CommitId>| commits.into_iter().filter(|id| *id != commit).collect();
         touched.push(Touched {
             canary: canary.clone(),
             target,
             effect,
+            superseded: but(blame.revisions),
+            unchanged: but(blame.files),
             commit,
-            superseded,
             reasons,
             notes,
         });
     }
     Ok(touched)
+}
+
+/// Decides what a range means for a canary, and which commit answers for it. `None`: it is not touched.
+fn verdict(
+    plan: &Plan,
+    steps: &[Step],
+    blame: &Blame,
+    effect: Option<(Effect, Vec<Reason>)>,
+) -> Option<(Effect, Vec<Reason>, CommitId)> {
+    if let Some((effect, reasons)) = effect {
+        let oldest = || steps.last().map(|step| step.commit.clone());
+        let commit = blame.commit.clone().or_else(oldest);
+        return Some((effect, reasons, commit.unwrap_or_else(|| plan.to.id.clone())));
+    }
+    // What the commits did to the target cancels out, is on the branch anew, or is not seen by its pods.
+    let newest = |commits: &[CommitId]| {
+        let mut concerned = plan.commits.iter().map(|commit| &commit.id);
+        concerned.find(|id| commits.contains(id)).cloned()
+    };
+    if plan.is_rewritten()
+        && let Some(commit) = newest(&blame.revisions)
+    {
+        return Some((Effect::Recommitted, Vec::new(), commit));
+    }
+    let all = [blame.revisions.as_slice(), blame.files.as_slice()].concat();
+    newest(&all).map(|commit| (Effect::NoWorkloadChange, Vec::new(), commit))
+}
+
+/// Returns what the oldest commit of the range is compared with: the older revision, or what the commit itself
+/// follows where history was rewritten.
+fn base(trees: &Trees<'_>, plan: &Plan, from: Option<&CommitId>) -> Result<Option<CommitId>, RepoError> {
+    if !plan.is_rewritten() {
+        return Ok(from.cloned());
+    }
+    let count = plan.commits.len().min(MAX_COMMITS);
+    let history = trees.repository.history(&plan.to.id, count + 1)?;
+    Ok(history.get(count).map(|commit| commit.id.clone()))
+}
+
+/// Returns the commits of a range that touch no canary.
+fn unrelated(plan: &Plan) -> Vec<CommitId> {
+    let commits = plan
+        .commits
+        .iter()
+        .take(MAX_COMMITS)
+        .map(|commit| commit.id.clone());
+    commits
+        .filter(|id| !plan.touched.iter().any(|touched| touched.concerns(id)))
+        .collect()
 }
 
 /// Two canaries on one target would fight over it.

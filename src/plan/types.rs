@@ -23,12 +23,22 @@ pub struct Plan {
     pub cut: bool,
     /// Every canary that the range touches, in the order of their keys.
     pub touched: Vec<Touched>,
+    /// Commits of the range that touch no canary, newest first; at most as many as are looked at one by one.
+    pub unrelated: Vec<CommitId>,
     /// Changed files that only kustomize or Helm could render.
     pub not_rendered: Vec<NotRendered>,
     /// Documents in changed files that are no objects.
     pub skipped: Vec<Skipped>,
     /// What is wrong in the newer revision.
     pub errors: Vec<Problem>,
+}
+
+impl Touched {
+    /// Whether a commit touches the canary, in whatever way.
+    #[must_use]
+    pub fn concerns(&self, commit: &CommitId) -> bool {
+        self.commit == *commit || self.superseded.contains(commit) || self.unchanged.contains(commit)
+    }
 }
 
 impl Plan {
@@ -44,6 +54,12 @@ impl Plan {
         self.touched
             .iter()
             .filter(move |touched| touched.commit == *commit)
+    }
+
+    /// Whether history was rewritten, so that older commits of the branch are not on it any more.
+    #[must_use]
+    pub fn is_rewritten(&self) -> bool {
+        matches!(self.since, Since::Rewritten | Since::Gone)
     }
 }
 
@@ -61,6 +77,9 @@ pub struct Touched {
     /// Older commits of the range that changed the target's revision too, newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub superseded: Vec<CommitId>,
+    /// Other commits of the range that touched files of the target, but not its revision, newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unchanged: Vec<CommitId>,
     /// What was changed.
     pub reasons: Vec<Reason>,
     /// What else a reader should know, such as `suspended`.
@@ -78,8 +97,10 @@ pub enum Effect {
     Initialize,
     /// Only how a revision is judged changes.
     AnalysisOnly,
-    /// The target changes, but not its revision (replicas, labels).
+    /// The target's files change, but not its revision (replicas, labels, comments).
     NoWorkloadChange,
+    /// The target is declared as before, by another commit: history was rewritten.
+    Recommitted,
     /// The target is not in git any more; the primary goes on serving.
     TargetRemoved,
     /// The Canary is not in git any more.

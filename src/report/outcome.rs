@@ -173,6 +173,12 @@ pub fn no_workload_change() -> Outcome {
     Outcome::new(CommitState::Success, "no workload change")
 }
 
+/// The commit touches no canary at all.
+#[must_use]
+pub fn unrelated() -> Outcome {
+    Outcome::new(CommitState::Success, "no canary is concerned")
+}
+
 /// The target is at the revision that the primary runs.
 #[must_use]
 pub fn already_promoted() -> Outcome {

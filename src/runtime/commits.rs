@@ -1,6 +1,8 @@
 //! Which commit a run belongs to, and what is to be said of each commit. Pure over statuses: the reports are
 //! part of the status, so that they survive a restart.
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::{
     canary::{Canary, CommitReport, Phase, Status},
     manifest::{Object, Snapshot},
@@ -18,6 +20,8 @@ pub(super) struct Expected {
     pub(super) commit: String,
     /// The target and its configs as the commit declares them, each with what was declared before.
     pub(super) rendered: Vec<(Object, Option<Object>)>,
+    /// History was rewritten: what was there before is dropped by this commit, not taken back.
+    pub(super) rewritten: bool,
 }
 
 impl Expected {
@@ -29,6 +33,19 @@ impl Expected {
                 live.is_some_and(|live| plan::explains(object, before.as_ref(), live))
             })
     }
+}
+
+/// How long a run may go on before it is told that no commit explains it: the commit may be on its way.
+const GRACE: SignedDuration = SignedDuration::from_secs(60);
+
+/// Returns the id of a run that no commit explains, once that can be said: after a while, or at its end.
+pub(super) fn unexplained(status: &Status, now: Timestamp) -> Option<&str> {
+    let run = status.run.as_ref()?;
+    let began = run
+        .started_at
+        .filter(|_| status.commit.is_none() && run.counter > 0)?;
+    let over = matches!(status.phase, Phase::Succeeded | Phase::Failed);
+    (over || now.duration_since(began) >= GRACE).then_some(run.id.as_str())
 }
 
 /// What is known of the live target when a status is settled.
@@ -55,7 +72,7 @@ pub(super) fn settle(
     let mut idle = false;
     match expected.filter(|_| seen.expected) {
         Some(expected) if next.commit.as_ref() != Some(&expected.commit) => {
-            leave(next, reverted, Some(&expected.commit));
+            leave(next, reverted && !expected.rewritten, Some(&expected.commit));
             next.commit = Some(expected.commit.clone());
             idle = before.phase == next.phase && matches!(next.phase, Phase::Initialized | Phase::Succeeded);
         }
@@ -171,6 +188,7 @@ mod tests {
         Expected {
             commit: commit.to_owned(),
             rendered: Vec::new(),
+            rewritten: false,
         }
     }
 
@@ -212,6 +230,25 @@ mod tests {
             NOT_LIVE,
         );
         assert_eq!(next.commit, None);
+    }
+
+    #[test]
+    fn a_run_without_a_commit_is_told_of_after_a_while_or_at_its_end() {
+        let at = |seconds| Timestamp::from_second(seconds).unwrap();
+        let mut run = status(Phase::Progressing, 1, None);
+        let began = RunStatus {
+            id: "1-abc".to_owned(),
+            counter: 1,
+            started_at: Some(at(0)),
+            ..RunStatus::default()
+        };
+        run.run = Some(began);
+        assert_eq!(unexplained(&run, at(59)), None, "its commit may be on its way");
+        assert_eq!(unexplained(&run, at(60)), Some("1-abc"));
+        run.phase = Phase::Failed;
+        assert_eq!(unexplained(&run, at(5)), Some("1-abc"));
+        run.commit = Some("aaaaaaaa".to_owned());
+        assert_eq!(unexplained(&run, at(60)), None);
     }
 
     #[test]
@@ -294,6 +331,23 @@ mod tests {
         }];
         settle(&canary(), &before, &mut next, Some(&expected("bbbbbbbb")), LIVE);
         assert_eq!(states(&next), [("aaaaaaaa", "failure"), ("bbbbbbbb", "success")]);
+    }
+
+    #[test]
+    fn a_rewritten_history_supersedes_what_it_dropped() {
+        let mut before = status(Phase::Progressing, 1, Some("aaaaaaaa"));
+        say(&mut before, "aaaaaaaa", &report::outcome::detected());
+        let mut next = before.clone();
+        if let Some(run) = &mut next.run {
+            run.rolling_back = Some("Reverted".to_owned());
+        }
+        let dropped = Expected {
+            rewritten: true,
+            ..expected("bbbbbbbb")
+        };
+        settle(&canary(), &before, &mut next, Some(&dropped), LIVE);
+        assert_eq!(states(&next), [("aaaaaaaa", "success"), ("bbbbbbbb", "pending")]);
+        assert_eq!(next.commits[0].description, "superseded by bbbbbbbb");
     }
 
     #[test]

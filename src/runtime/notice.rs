@@ -73,6 +73,30 @@ impl Notice {
         .await;
     }
 
+    /// Tells once of a run that something else than a commit of the source has started.
+    pub(super) async fn unexplained(&mut self, shared: &Arc<Shared>, canary: &Canary, run: &str) {
+        if self.told.len() >= Self::LIMIT || !self.told.insert(run.to_owned()) {
+            return;
+        }
+        let news = Announced {
+            warning: false,
+            reason: reason::NO_COMMIT.to_owned(),
+            text: format!(
+                "No commit explains what is live of {}.{}: nothing is said on any commit",
+                canary.spec.target.name, canary.namespace
+            ),
+            run: run.to_owned(),
+            tick: 0,
+            at: shared.now(),
+        };
+        let key = canary.key();
+        tracing::info!(canary = %key, run, reason = news.reason, "{}", news.text);
+        let event = crate::report::event(&key, &canary.uid, &news);
+        if let Err(error) = shared.cluster.write(event).await {
+            tracing::warn!(canary = %key, %error, "Cannot write an event.");
+        }
+    }
+
     /// Tells the remarks on an accepted Canary.
     pub(super) async fn warnings(&mut self, shared: &Arc<Shared>, canary: &Canary) {
         for text in &canary.spec.warnings {

@@ -53,6 +53,8 @@ pub struct SourceOptions {
     pub apply: bool,
     /// Time for a commit's change to become live.
     pub apply_deadline: Duration,
+    /// Say on commits that touch no canary that they do not.
+    pub status_unrelated: bool,
 }
 
 /// A checkout that is followed, and the forges that are told.
@@ -239,6 +241,11 @@ impl Source {
                 self.reports.fault(&to.id, fault);
             }
             self.expect_all(shared, state, &reading);
+            if self.options.status_unrelated && from.is_some() {
+                for commit in &reading.plan.unrelated {
+                    self.reports.unrelated(commit);
+                }
+            }
             // What is waited for must be known before anything is applied: a crash in between loses nothing.
             store::save(&shared.cluster, &self.key(), state).await?;
         }
@@ -260,8 +267,11 @@ impl Source {
                 self.reports
                     .say(older, canary, &outcome::superseded(commit.short()));
             }
+            for other in &touched.unchanged {
+                self.reports.say(other, canary, &outcome::no_workload_change());
+            }
             let awaits = match touched.effect {
-                Effect::Run | Effect::Initialize => true,
+                Effect::Run | Effect::Initialize | Effect::Recommitted => true,
                 // What an older commit changed is not live yet, and comes with this one.
                 Effect::NoWorkloadChange | Effect::AnalysisOnly => {
                     Self::is_awaited(shared, state, canary, commit)
@@ -270,7 +280,8 @@ impl Source {
             };
             let expected = read::expected(&reading.manifests, reading.before.as_ref(), canary, commit)
                 .filter(|_| awaits);
-            if let Some(expected) = expected {
+            if let Some(mut expected) = expected {
+                expected.rewritten = reading.plan.is_rewritten();
                 self.supersede(shared, state, canary, commit);
                 self.reports.say(commit, canary, &outcome::detected());
                 shared.expect(canary, expected);
@@ -298,8 +309,8 @@ impl Source {
     fn plan_all(&self, plan: &Plan) {
         for touched in &plan.touched {
             self.reports.plan(&touched.commit, &touched.canary);
-            for older in &touched.superseded {
-                self.reports.plan(older, &touched.canary);
+            for other in touched.superseded.iter().chain(&touched.unchanged) {
+                self.reports.plan(other, &touched.canary);
             }
         }
     }

@@ -430,8 +430,13 @@ impl Worker {
             memory.asked.retain(|id| id.run == run && id.tick == tick);
         }
         self.announce(canary).await?;
-        if let Some(memory) = &self.memory {
+        if let Some(memory) = &mut self.memory {
             self.shared.report(&self.key, &memory.stored);
+            if self.shared.reports.is_some()
+                && let Some(run) = super::commits::unexplained(&memory.stored, now)
+            {
+                memory.notice.unexplained(&self.shared, canary, run).await;
+            }
         }
         if moved {
             return Ok(Next::Now);

@@ -76,6 +76,7 @@ fn set(folder: &std::path::Path) -> anyhow::Result<Stage> {
     let world = WorldSpec::parse(WORLD)?;
     let options = StageOptions {
         apply: true,
+        status_unrelated: false,
         forges: Vec::new(),
         hosts: BTreeMap::new(),
         repository: folder.to_owned(),

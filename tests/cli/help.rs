@@ -65,6 +65,9 @@ fn of_run() {
                                            Flux does
           --apply-deadline <DURATION>      Time for a commit's change to become live before its status
                                            is an error [default: 30m]
+          --status-unrelated <WHAT>        What is said on a commit that touches no canary; `success`
+                                           lets a required check pass [default: silent] [possible
+                                           values: silent, success]
           --poll <DURATION>                Safety poll of the checkout [default: 5s]
           --listen <ADDR>                  Address of /metrics, /healthz and /readyz [default:
                                            127.0.0.1:8080]

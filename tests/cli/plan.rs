@@ -79,6 +79,7 @@ fn a_new_image_starts_a_run() {
           ]
         }
       ],
+      "unrelated": [],
       "not_rendered": [],
       "skipped": [],
       "errors": []
@@ -216,7 +217,10 @@ fn a_change_that_is_reverted_in_the_range_starts_none() {
       <3> Revert "Update podinfo to 6.0.1"
       <2> Update podinfo to 6.0.1
 
-    no canary is touched
+    no run for Canary/test/podinfo: no workload change in Deployment/test/podinfo, by <3>
+      supersedes <2>
+
+    nothing starts a run
     "#);
     assert_snapshot!(env.show(&["plan"]), @r#"
     exit 0

@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Value, json};
 use serin::{
     canary::Status,
-    cli::stage::{self, Stage, StageOptions},
+    cli::stage::{self, Ancestry, Stage, StageOptions},
     clock::Clock,
     manifest::{Object, ObjectKey, Resource},
     rehearsal::{
@@ -25,7 +25,7 @@ use tokio::{task::JoinHandle, time::Instant};
 use crate::{
     ending,
     forge::Recorder,
-    script::{Commit, Files, Gate, Patch, Scenario, SetImage, Step, Wait},
+    script::{Commit, Files, Gate, How, Patch, Scenario, SetImage, Step, Wait},
     show,
     transcript::Transcript,
 };
@@ -69,7 +69,9 @@ pub(crate) struct Scene {
     gate: Arc<AtomicBool>,
     accident: Option<Accident>,
     watcher: JoinHandle<()>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+    /// Id of the newest commit.
+    newest: Option<String>,
 }
 
 /// Plays a scenario.
@@ -97,6 +99,7 @@ fn set(scenario: &Scenario, accident: Option<Accident>) -> Scene {
     let gate = Arc::new(AtomicBool::new(false));
     let options = StageOptions {
         apply: scenario.flags.apply,
+        status_unrelated: scenario.flags.status_unrelated,
         forges: vec![Arc::new(recorder.clone())],
         hosts: BTreeMap::from([("gate".to_owned(), hooks(&gate, &transcript))]),
         repository: folder.path().join("repository"),
@@ -119,7 +122,8 @@ fn set(scenario: &Scenario, accident: Option<Accident>) -> Scene {
         gate,
         accident,
         watcher,
-        _folder: folder,
+        folder,
+        newest: None,
     }
 }
 
@@ -255,13 +259,32 @@ impl Scene {
         self.history.insert(commit.message.clone(), before);
         let message = &commit.message;
         let changed_paths: Vec<&str> = changed.iter().map(|(path, _)| path.as_str()).collect();
-        self.transcript.line(
-            "step",
-            &format!("git commit \"{message}\": {}", changed_paths.join(" ")),
-        );
-        let id = self.stage.commit(message, changed).await?;
+        let ancestry = commit.how.ancestry();
+        let how = match ancestry {
+            Ancestry::Follows => "commit",
+            Ancestry::Merges => "merge",
+            Ancestry::Replaces => "push --force",
+        };
+        let line = format!("git {how} \"{message}\": {}", changed_paths.join(" "));
+        self.transcript.line("step", &line);
+        let replaced = self.newest.clone();
+        let id = self.stage.record(message, changed, ancestry).await?;
         self.transcript.learn(&id, message);
+        self.newest = Some(id);
+        if let Some(replaced) = replaced.filter(|_| commit.how == How::ReplaceAndPrune) {
+            self.prune(&replaced);
+        }
+        if !commit.unseen {
+            self.stage.pull();
+        }
         Ok(())
+    }
+
+    /// Removes the object of a commit, as `git gc` does in time with what no branch holds.
+    fn prune(&self, id: &str) {
+        let (folder, file) = id.split_at(2);
+        let objects = self.folder.path().join("repository/.git/objects");
+        std::fs::remove_file(objects.join(folder).join(file)).unwrap();
     }
 
     fn set_image(&self, set: &SetImage) -> Result<(), String> {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use serin::{
     canary::Defaults,
+    cli::stage::Ancestry,
     rehearsal::{Span, WorldSpec, traffic_world::Health},
 };
 
@@ -53,6 +54,7 @@ pub(crate) struct Flags {
     drain: Option<Span>,
     no_cross_namespace_refs: bool,
     pub(crate) apply: bool,
+    pub(crate) status_unrelated: bool,
 }
 
 impl Default for Flags {
@@ -62,6 +64,7 @@ impl Default for Flags {
             drain: None,
             no_cross_namespace_refs: false,
             apply: true,
+            status_unrelated: false,
         }
     }
 }
@@ -129,6 +132,37 @@ pub(crate) struct Commit {
     /// The tree becomes again what it was before the commit with this message.
     #[serde(default)]
     pub(crate) revert: Option<String>,
+    /// How it follows from the newest commit.
+    #[serde(default)]
+    pub(crate) how: How,
+    /// The sidecar sees it only together with the next one.
+    #[serde(default)]
+    pub(crate) unseen: bool,
+}
+
+/// How a commit follows from the newest one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum How {
+    /// It is its child.
+    #[default]
+    Follow,
+    /// It merges a branch that was made from it.
+    Merge,
+    /// It is pushed over it by force.
+    Replace,
+    /// The same, and the one that it replaces is gone from the repository.
+    ReplaceAndPrune,
+}
+
+impl How {
+    pub(crate) fn ancestry(self) -> Ancestry {
+        match self {
+            Self::Follow => Ancestry::Follows,
+            Self::Merge => Ancestry::Merges,
+            Self::Replace | Self::ReplaceAndPrune => Ancestry::Replaces,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]

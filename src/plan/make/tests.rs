@@ -96,11 +96,9 @@ fn replicas_or_a_reordered_file_are_no_workload_change() {
     repo.commit_as("move", &[("other/app.yaml", &deployment("6.0.0", 3))]);
     repo.remove("app/deployment.yaml");
     repo.commit_as("remove", &[]);
-    assert_eq!(
-        plan_of(&repo, "HEAD~2..HEAD").touched,
-        [],
-        "a moved file is no change at all"
-    );
+    let moved = plan_of(&repo, "HEAD~2..HEAD");
+    assert_eq!(effects(&moved), [Effect::NoWorkloadChange]);
+    assert_eq!(moved.touched[0].reasons, [], "a moved file is no change at all");
 }
 
 #[test]
@@ -128,9 +126,11 @@ fn of_several_commits_the_newest_that_changed_the_revision_answers() {
     let repo = base();
     let first = repo.commit_as("6.0.1", &[("app/deployment.yaml", &deployment("6.0.1", 2))]);
     let second = repo.commit_as("6.0.2", &[("app/deployment.yaml", &deployment("6.0.2", 2))]);
-    repo.commit_as("scale", &[("app/deployment.yaml", &deployment("6.0.2", 5))]);
-    repo.commit_as("docs", &[("README.md", "hello")]);
+    let scale = repo.commit_as("scale", &[("app/deployment.yaml", &deployment("6.0.2", 5))]);
+    let docs = repo.commit_as("docs", &[("README.md", "hello")]);
     let plan = plan_of(&repo, "HEAD~4..HEAD");
+    assert_eq!(plan.touched[0].unchanged, [scale]);
+    assert_eq!(plan.unrelated, [docs]);
     let start = plan.starts().next().unwrap();
     assert_eq!((&start.commit, &start.superseded), (&second, &vec![first]));
     assert_eq!(plan.of_commit(&second).count(), 1);
@@ -142,12 +142,84 @@ fn a_change_that_is_reverted_within_the_range_starts_nothing() {
     let repo = base();
     let bad = repo.commit_as("bad", &[("app/deployment.yaml", &deployment("6.0.1", 2))]);
     repo.git(&["revert", "--no-edit", bad.as_str()]);
-    assert_eq!(plan_of(&repo, "HEAD~2..HEAD").touched, []);
+    let both = plan_of(&repo, "HEAD~2..HEAD");
+    assert_eq!(effects(&both), [Effect::NoWorkloadChange]);
+    assert_eq!(
+        (&both.touched[0].commit, &both.touched[0].superseded),
+        (&repo.head(), &vec![bad])
+    );
     assert_eq!(
         plan_of(&repo, "HEAD~1..HEAD").starts().count(),
         1,
         "alone, the revert is a new revision"
     );
+}
+
+#[test]
+fn comments_touch_the_target_unless_another_object_of_the_file_explains_the_edit() {
+    let repo = base();
+    let id = repo.commit_as(
+        "explain",
+        &[(
+            "app/deployment.yaml",
+            &format!("# why\n{}", deployment("6.0.0", 2)),
+        )],
+    );
+    let plan = plan_of(&repo, "");
+    assert_eq!(effects(&plan), [Effect::NoWorkloadChange]);
+    assert_eq!((&plan.touched[0].commit, plan.unrelated.len()), (&id, 0));
+    let both = |value: &str| format!("{}---\n{}", deployment("6.0.0", 2), config("other", value));
+    repo.commit(&[("app/deployment.yaml", &both("1"))]);
+    let other = repo.commit_as("other", &[("app/deployment.yaml", &both("2"))]);
+    let plan = plan_of(&repo, "");
+    assert_eq!((plan.touched.len(), &plan.unrelated), (0, &vec![other]));
+}
+
+#[test]
+fn a_merge_answers_for_what_its_branch_brought_and_a_squash_for_all_of_it() {
+    let repo = base();
+    repo.git(&["checkout", "-q", "-b", "side"]);
+    repo.commit_as("on the side", &[("app/deployment.yaml", &deployment("6.0.1", 2))]);
+    repo.commit_as("also", &[("app/config.yaml", &config("settings", "green"))]);
+    repo.git(&["checkout", "-q", "main"]);
+    repo.commit_as("docs", &[("README.md", "hello")]);
+    repo.git(&["merge", "-q", "--no-ff", "-m", "merge side", "side"]);
+    let plan = plan_of(&repo, "HEAD~2..HEAD");
+    assert_eq!(plan.touched[0].commit, repo.head());
+    assert_eq!(
+        fields(&plan.touched[0]),
+        ["image podinfo 6.0.0 → 6.0.1", "data.key blue → green"]
+    );
+    assert_eq!((plan.touched[0].superseded.len(), plan.unrelated.len()), (0, 1));
+    repo.git(&["reset", "-q", "--hard", "HEAD~1"]);
+    repo.git(&["merge", "-q", "--squash", "side"]);
+    repo.git(&["commit", "-q", "-m", "squash side"]);
+    let plan = plan_of(&repo, "");
+    assert_eq!(plan.touched[0].commit, repo.head());
+    assert_eq!(fields(&plan.touched[0]).len(), 2);
+}
+
+#[test]
+fn the_same_change_under_another_commit_is_found_after_a_force_push() {
+    let repo = base();
+    let old = repo.commit_as("typo", &[("app/deployment.yaml", &deployment("6.0.1", 2))]);
+    repo.git(&["commit", "-q", "--amend", "-m", "no typo"]);
+    let new = repo.head();
+    let from = Revision {
+        branch: "main".into(),
+        id: old,
+    };
+    let checkout = repo.checkout("");
+    let plan = plan(
+        &checkout,
+        &Cache::default(),
+        &Settings::default(),
+        Some(&from),
+        &checkout.newest().unwrap(),
+    )
+    .unwrap();
+    assert_eq!(effects(&plan), [Effect::Recommitted]);
+    assert_eq!(plan.touched[0].commit, new);
 }
 
 #[test]

@@ -95,6 +95,17 @@ impl Reports {
         }
     }
 
+    /// Says that a commit concerns no canary, so that a check that is required passes. Not where anything else
+    /// is to be said of it.
+    pub(super) fn unrelated(&self, commit: &CommitId) {
+        if self.lock().get(commit).planned.is_empty() {
+            let outcome = outcome::unrelated();
+            let context = aggregate_context(self.cluster.as_deref());
+            let status = CommitStatus::new(&context, outcome.state, &outcome.description);
+            self.outbox.set(commit, status);
+        }
+    }
+
     /// Takes over what the status of a canary owes. What a status held when it was first read may have been
     /// delivered by an earlier process.
     pub(in crate::runtime) fn owe(&self, canary: &ObjectKey, status: &Status) {
