@@ -63,12 +63,16 @@ pub enum Turn {
 }
 
 /// Runs work that blocks on a thread that may. The answer is taken up some milliseconds later: under a paused
-/// clock everything else has come to rest by then, so that nothing depends on how fast a thread was.
+/// clock everything else has come to rest by then, so that nothing depends on how fast a thread was. A task of
+/// its own waits for the thread: who asked is not woken, and so not moved in the queue of tasks, before that.
 pub async fn off_thread<T: Send + 'static>(
     turn: Turn,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
-    let answer = tokio::task::spawn_blocking(work).await;
-    tokio::time::sleep(Duration::from_millis(turn as u64)).await;
-    answer
+    let waiting = tokio::spawn(async move {
+        let answer = tokio::task::spawn_blocking(work).await;
+        tokio::time::sleep(Duration::from_millis(turn as u64)).await;
+        answer
+    });
+    waiting.await.flatten()
 }
