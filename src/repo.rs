@@ -4,6 +4,7 @@
 //!
 //! All calls of [`Checkout`] block (libgit2); async callers wrap them in `spawn_blocking`. [`watch`] does so.
 
+mod artifact;
 mod checkout;
 mod error;
 pub mod git;
@@ -18,6 +19,7 @@ mod watcher;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use artifact::{ArchiveError, Artifact, ArtifactError, Artifacts, Download, File, Unpacked, unpack};
 pub use checkout::{Checkout, Options};
 pub use error::RepoError;
 pub use log::{Commit, Log, Since};

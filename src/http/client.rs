@@ -72,12 +72,12 @@ impl Client {
                 request.tls = route.tls;
             }
         }
-        let (origin, after) = (request.origin(), request.timeout);
+        let (origin, after, limit) = (request.origin(), request.timeout, request.body_limit);
         let secrets = redact::secrets(&request.headers);
         let exchange = async {
             let response = self.transport.send(request).await?;
             let (head, body) = response.into_parts();
-            let mut body = collect(body, &origin).await?;
+            let mut body = collect(body, &origin, limit).await?;
             if !head.status.is_success() {
                 body = redact::redact(body, &secrets);
             }
@@ -94,7 +94,7 @@ impl Client {
     }
 }
 
-async fn collect(mut body: Incoming, origin: &str) -> Result<Bytes, Error> {
+async fn collect(mut body: Incoming, origin: &str, limit: usize) -> Result<Bytes, Error> {
     let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Error::Broken {
@@ -102,10 +102,10 @@ async fn collect(mut body: Incoming, origin: &str) -> Result<Bytes, Error> {
             reason: root_cause(&*error),
         })?;
         let Ok(data) = frame.into_data() else { continue };
-        if read.len().saturating_add(data.len()) > Response::MAX_BYTES {
+        if read.len().saturating_add(data.len()) > limit {
             return Err(Error::TooLarge {
                 origin: origin.to_owned(),
-                limit: Response::MAX_BYTES,
+                limit,
             });
         }
         read.extend_from_slice(&data);

@@ -38,6 +38,8 @@ pub struct Request {
     pub tls: Tls,
     /// Set by the client, never by who asks.
     pub(super) proxy: Proxy,
+    /// Greatest size of the body of the response.
+    pub body_limit: usize,
 }
 
 impl Request {
@@ -70,6 +72,7 @@ impl Request {
             timeout: Self::TIMEOUT,
             tls: Tls::default(),
             proxy: Proxy::None,
+            body_limit: Response::MAX_BYTES,
         };
         match credentials {
             Some((user, password)) => request.basic(&user, &password),
@@ -134,6 +137,13 @@ impl Request {
         self
     }
 
+    /// Allows a greater response than [`Response::MAX_BYTES`].
+    #[must_use]
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.body_limit = bytes;
+        self
+    }
+
     /// Returns scheme, host and port: as much of the address as may be told.
     #[must_use]
     pub fn origin(&self) -> String {
@@ -174,7 +184,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// Greatest size of a body.
+    /// Greatest size of a body, if the request does not allow more.
     pub const MAX_BYTES: usize = 1024 * 1024;
 
     /// Whether the status is 2xx.

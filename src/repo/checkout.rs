@@ -312,7 +312,7 @@ fn branches(repository: &Repository) -> Vec<String> {
 }
 
 /// Normalises a path inside the repository: `./apps//test/` is `apps/test`.
-fn clean_path(path: &str) -> Result<String, RepoError> {
+pub(super) fn clean_path(path: &str) -> Result<String, RepoError> {
     let bad = || RepoError::BadPath {
         path: path.to_owned(),
     };

@@ -77,6 +77,14 @@ pub enum RepoError {
         /// The commit.
         id: CommitId,
     },
+    /// Flux has not made an artifact yet, or an older one was forgotten.
+    #[error("{}", no_artifact(.source_name, .id.as_ref()))]
+    NoArtifact {
+        /// The name of the source.
+        source_name: String,
+        /// The commit; none if there is no artifact at all.
+        id: Option<CommitId>,
+    },
     /// A blob that is not in the object database.
     #[error("blob {id} is not in the repository `{}`", .dir.display())]
     NoBlob {
@@ -131,7 +139,7 @@ impl Classified for RepoError {
     fn class(&self) -> Class {
         match self {
             Self::NoDirectory { .. } | Self::Other { .. } => Class::Retry(RETRY),
-            Self::NoCommit { .. } | Self::NoPath { .. } => Class::WaitForChange,
+            Self::NoCommit { .. } | Self::NoPath { .. } | Self::NoArtifact { .. } => Class::WaitForChange,
             _ => Class::UserMustFix,
         }
     }
@@ -154,6 +162,9 @@ impl Classified for RepoError {
             }
             Self::Unsupported { what, .. } => unsupported_hint(what),
             Self::NoCommit { .. } => "make a first commit; Serin takes it as the baseline and starts no run".into(),
+            Self::NoArtifact { .. } => {
+                "`flux get sources all -A` shows whether Flux can fetch the source".into()
+            }
             Self::NoBranch { existing, .. } => {
                 format!("give one of its branches with --branch: {}", existing.join(", "))
             }
@@ -178,6 +189,16 @@ impl Classified for RepoError {
             Self::Other { .. } => return None,
         };
         Some(hint)
+    }
+}
+
+fn no_artifact(source: &str, id: Option<&CommitId>) -> String {
+    match id {
+        None => format!("Flux has no artifact of `{source}` yet"),
+        Some(id) => format!(
+            "the artifact of {} from `{source}` is not kept any more",
+            id.short()
+        ),
     }
 }
 

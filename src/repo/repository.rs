@@ -3,7 +3,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::{BlobId, Change, Checkout, Commit, CommitId, Log, RepoError, Revision, Tree};
+use super::{BlobId, Change, Checkout, Commit, CommitId, Log, RepoError, Revision, Since, Tree};
 
 /// A repository that can be read. Every call blocks.
 pub trait Repository: fmt::Debug + Send + Sync {
@@ -37,6 +37,12 @@ pub trait Repository: fmt::Debug + Send + Sync {
 
     /// Reads a blob of at most `limit` bytes.
     fn read(&self, id: &BlobId, limit: usize) -> Result<Vec<u8>, RepoError>;
+
+    /// Whether a revision has a commit in its history, or is that commit.
+    fn contains(&self, commit: &CommitId, newer: &CommitId) -> bool {
+        let log = self.log(Some(commit), newer);
+        log.is_ok_and(|log| log.since == Since::Linear)
+    }
 
     /// Returns the directories in which a change of files may mean a new revision, and whether those below
     /// count too. None: only a poll or a trigger tells.

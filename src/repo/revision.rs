@@ -1,6 +1,6 @@
 //! Names of commits and blobs, and the revision format `main@sha1:<hex>` that Flux uses too.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, fmt::Write as _, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -74,6 +74,17 @@ hex_id! {
 hex_id! {
     /// The id of a blob. Two files with the same content have the same id.
     BlobId
+}
+
+impl BlobId {
+    /// Names content by its SHA-256, where there is no git to name it.
+    pub(super) fn of_sha256(digest: &[u8; 32]) -> Self {
+        let mut hex = String::with_capacity(64);
+        for byte in digest {
+            let _ = write!(hex, "{byte:02x}");
+        }
+        Self(hex)
+    }
 }
 
 fn is_id(text: &str) -> bool {

@@ -1,0 +1,385 @@
+//! The artifacts of a Flux source as a repository: archives without history, each under the commit that it was
+//! made from. Keeps the last few of them in memory, files of the same content once.
+
+mod fetch;
+mod unpack;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    BlobId, Change, Commit, CommitId, Entry, Log, Mode, RepoError, Repository, Revision, Since, Tree,
+    checkout::clean_path,
+};
+
+pub use fetch::{ArtifactError, Download};
+pub use unpack::{ArchiveError, File, Unpacked, unpack};
+
+/// How many artifacts are kept.
+const KEPT: usize = 4;
+
+/// An archive and the revision that it was made from.
+#[derive(Clone, Debug)]
+pub struct Artifact {
+    /// The commit, and the branch if it is known.
+    pub revision: Revision,
+    /// The revision as Flux writes it: `main@sha1:…`, or `tag@sha256:…` of an OCI artifact.
+    pub named: String,
+    /// The files.
+    pub unpacked: Unpacked,
+}
+
+/// The last artifacts of one Flux source.
+#[derive(Debug)]
+pub struct Artifacts {
+    name: String,
+    path: String,
+    kept: Mutex<VecDeque<Artifact>>,
+}
+
+impl Artifacts {
+    /// Makes a repository without any artifact yet. `path` is the part that is read, empty for all.
+    pub fn new(name: &str, path: &str) -> Result<Self, RepoError> {
+        Ok(Self {
+            name: name.to_owned(),
+            path: clean_path(path)?,
+            kept: Mutex::default(),
+        })
+    }
+
+    /// Takes a newer artifact; the oldest is forgotten when there are more than a few.
+    pub fn put(&self, mut artifact: Artifact) {
+        let mut kept = self.lock();
+        share_content(&kept, &mut artifact.unpacked);
+        kept.retain(|known| known.revision.id != artifact.revision.id);
+        kept.push_back(artifact);
+        if kept.len() > KEPT {
+            kept.pop_front();
+        }
+    }
+
+    /// Returns the commit of an artifact that is kept, by the name that Flux gives its revision.
+    #[must_use]
+    pub fn commit_of(&self, named: &str) -> Option<CommitId> {
+        let kept = self.lock();
+        let found = kept.iter().rev().find(|artifact| artifact.named == named);
+        found.map(|artifact| artifact.revision.id.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Artifact>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(
+        &self,
+        id: &CommitId,
+        read: impl FnOnce(&Artifact) -> Result<T, RepoError>,
+    ) -> Result<T, RepoError> {
+        let kept = self.lock();
+        let found = kept.iter().find(|artifact| artifact.revision.id == *id);
+        found.map_or_else(|| Err(self.gone(id)), read)
+    }
+
+    fn gone(&self, id: &CommitId) -> RepoError {
+        RepoError::NoArtifact {
+            source_name: self.name.clone(),
+            id: Some(id.clone()),
+        }
+    }
+
+    fn below(&self, below: &str, id: &CommitId) -> Result<Tree, RepoError> {
+        let tree = self.with(id, |artifact| Ok(tree(&artifact.unpacked, below)))?;
+        if tree.files.is_empty() && !below.is_empty() {
+            return Err(RepoError::NoPath {
+                path: below.to_owned(),
+                id: id.clone(),
+            });
+        }
+        Ok(tree)
+    }
+
+    fn compare(&self, below: &str, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError> {
+        let listed = |id: &CommitId| self.with(id, |artifact| Ok(tree(&artifact.unpacked, below).files));
+        let new = listed(to)?;
+        let old = from.map(listed).transpose()?.unwrap_or_default();
+        Ok(differences(&old, &new))
+    }
+}
+
+/// Content that an older artifact has is kept once.
+fn share_content(kept: &VecDeque<Artifact>, unpacked: &mut Unpacked) {
+    let known: BTreeMap<&BlobId, &Arc<[u8]>> = kept
+        .iter()
+        .flat_map(|artifact| artifact.unpacked.files.values())
+        .filter_map(|file| Some((&file.id, file.content.as_ref()?)))
+        .collect();
+    for file in unpacked.files.values_mut() {
+        if let Some(content) = known.get(&file.id) {
+            file.content = Some(Arc::clone(content));
+        }
+    }
+}
+
+fn is_below(path: &str, below: &str) -> bool {
+    below.is_empty() || path.strip_prefix(below).is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn tree(unpacked: &Unpacked, below: &str) -> Tree {
+    let inside = unpacked.files.iter().filter(|(path, _)| is_below(path, below));
+    let entries = inside.map(|(path, file)| {
+        let entry = Entry {
+            id: file.id.clone(),
+            mode: Mode::File,
+        };
+        (path.clone(), entry)
+    });
+    Tree {
+        files: entries.collect(),
+        unnamed: unpacked.unnamed,
+    }
+}
+
+fn differences(old: &BTreeMap<String, Entry>, new: &BTreeMap<String, Entry>) -> Vec<Change> {
+    let change = |path: &String| {
+        let [before, after] = [old, new].map(|side| side.get(path).map(|entry| entry.id.clone()));
+        (before != after).then(|| Change {
+            path: path.clone(),
+            before,
+            after,
+            mode: Mode::File,
+        })
+    };
+    let gone = old.keys().filter(|path| !new.contains_key(*path));
+    let mut changes: Vec<Change> = new.keys().chain(gone).filter_map(change).collect();
+    changes.sort();
+    changes
+}
+
+/// An artifact tells nothing of its commit but the id.
+fn bare(artifact: &Artifact) -> Commit {
+    Commit {
+        id: artifact.revision.id.clone(),
+        subject: String::new(),
+        reverts: None,
+    }
+}
+
+impl Repository for Artifacts {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn newest(&self) -> Result<Revision, RepoError> {
+        let newest = self.lock().back().map(|artifact| artifact.revision.clone());
+        newest.ok_or_else(|| RepoError::NoArtifact {
+            source_name: self.name.clone(),
+            id: None,
+        })
+    }
+
+    fn log(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Log, RepoError> {
+        let newer = self.with(to, |artifact| Ok(bare(artifact)))?;
+        let since = match from {
+            None => Since::First,
+            Some(from) if from == to => Since::Linear,
+            Some(from) if self.with(from, |_| Ok(())).is_err() => Since::Gone,
+            Some(_) => Since::Unknown,
+        };
+        Ok(Log {
+            since,
+            commits: if since == Since::Linear {
+                Vec::new()
+            } else {
+                vec![newer]
+            },
+            cut: matches!(since, Since::Gone | Since::Unknown),
+        })
+    }
+
+    /// Lists what Flux served up to this revision, as far as it is kept.
+    fn history(&self, to: &CommitId, limit: usize) -> Result<Vec<Commit>, RepoError> {
+        let kept = self.lock();
+        let older = kept
+            .iter()
+            .rev()
+            .skip_while(|artifact| artifact.revision.id != *to);
+        let found: Vec<Commit> = older.take(limit).map(bare).collect();
+        if found.is_empty() && limit > 0 {
+            return Err(self.gone(to));
+        }
+        Ok(found)
+    }
+
+    fn tree(&self, id: &CommitId) -> Result<Tree, RepoError> {
+        self.below(&self.path, id)
+    }
+
+    fn changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError> {
+        self.compare(&self.path, from, to)
+    }
+
+    fn whole_tree(&self, id: &CommitId) -> Result<Tree, RepoError> {
+        self.below("", id)
+    }
+
+    fn whole_changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError> {
+        self.compare("", from, to)
+    }
+
+    fn read(&self, id: &BlobId, limit: usize) -> Result<Vec<u8>, RepoError> {
+        let kept = self.lock();
+        let mut files = kept.iter().flat_map(|artifact| artifact.unpacked.files.values());
+        let file = files
+            .find(|file| file.id == *id)
+            .ok_or_else(|| RepoError::NoBlob {
+                dir: self.name.clone().into(),
+                id: id.clone(),
+            })?;
+        match &file.content {
+            Some(content) if file.size <= limit => Ok(content.to_vec()),
+            _ => Err(RepoError::TooLarge {
+                size: file.size,
+                limit,
+            }),
+        }
+    }
+
+    fn contains(&self, commit: &CommitId, newer: &CommitId) -> bool {
+        let kept = self.lock();
+        let at = |id: &CommitId| kept.iter().position(|artifact| artifact.revision.id == *id);
+        commit == newer || at(commit).zip(at(newer)).is_some_and(|(old, new)| old < new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(index: u8) -> CommitId {
+        format!("{index:040x}").parse().unwrap()
+    }
+
+    fn artifact(index: u8, files: &[(&str, &str)]) -> Artifact {
+        let files = files.iter().map(|(path, text)| {
+            let file = File {
+                id: BlobId::of_sha256(&<sha2::Sha256 as sha2::Digest>::digest(text.as_bytes()).into()),
+                size: text.len(),
+                content: Some(text.as_bytes().into()),
+            };
+            ((*path).to_owned(), file)
+        });
+        Artifact {
+            revision: Revision {
+                branch: "main".to_owned(),
+                id: id(index),
+            },
+            named: format!("main@sha1:{}", id(index)),
+            unpacked: Unpacked {
+                files: files.collect(),
+                unnamed: 0,
+            },
+        }
+    }
+
+    fn two() -> Artifacts {
+        let artifacts = Artifacts::new("flux-system", "./apps/").unwrap();
+        artifacts.put(artifact(
+            1,
+            &[("apps/a.yaml", "1"), ("apps/b.yaml", "1"), ("base/c.yaml", "1")],
+        ));
+        artifacts.put(artifact(
+            2,
+            &[("apps/a.yaml", "2"), ("apps/d.yaml", "1"), ("base/c.yaml", "2")],
+        ));
+        artifacts
+    }
+
+    #[test]
+    fn changes_are_told_by_content() {
+        let artifacts = two();
+        let changed = |changes: Vec<Change>| {
+            let told = changes
+                .into_iter()
+                .map(|change| (change.path, change.before.is_some(), change.after.is_some()));
+            told.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            changed(artifacts.changes(Some(&id(1)), &id(2)).unwrap()),
+            [
+                ("apps/a.yaml".to_owned(), true, true),
+                ("apps/b.yaml".to_owned(), true, false),
+                ("apps/d.yaml".to_owned(), false, true)
+            ]
+        );
+        assert_eq!(artifacts.whole_changes(Some(&id(1)), &id(2)).unwrap().len(), 4);
+        assert_eq!(artifacts.changes(None, &id(2)).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn there_is_no_history() {
+        let artifacts = two();
+        let log = artifacts.log(Some(&id(1)), &id(2)).unwrap();
+        assert_eq!((log.since, log.cut, log.commits.len()), (Since::Unknown, true, 1));
+        assert_eq!(artifacts.log(Some(&id(9)), &id(2)).unwrap().since, Since::Gone);
+        assert_eq!(artifacts.log(None, &id(2)).unwrap().since, Since::First);
+        let history = artifacts.history(&id(2), 5).unwrap();
+        assert_eq!(
+            history.iter().map(|commit| commit.id.clone()).collect::<Vec<_>>(),
+            [id(2), id(1)]
+        );
+        assert!(artifacts.contains(&id(1), &id(2)) && !artifacts.contains(&id(2), &id(1)));
+        assert!(!artifacts.contains(&id(9), &id(2)));
+    }
+
+    #[test]
+    fn the_newest_few_are_kept_and_share_their_content() {
+        let artifacts = two();
+        let blob = artifacts.tree(&id(2)).unwrap().files["apps/d.yaml"].id.clone();
+        assert_eq!(artifacts.read(&blob, 10).unwrap(), b"1");
+        assert!(matches!(
+            artifacts.read(&blob, 0),
+            Err(RepoError::TooLarge { .. })
+        ));
+        for index in 3..=5 {
+            artifacts.put(artifact(index, &[("apps/a.yaml", "1")]));
+        }
+        assert_eq!(artifacts.newest().unwrap().id, id(5));
+        assert!(matches!(
+            artifacts.tree(&id(1)),
+            Err(RepoError::NoArtifact { .. })
+        ));
+        let kept = artifacts.lock();
+        let contents: Vec<_> = kept
+            .iter()
+            .skip(1)
+            .map(|artifact| artifact.unpacked.files["apps/a.yaml"].content.clone().unwrap())
+            .collect();
+        assert!(contents.windows(2).all(|pair| Arc::ptr_eq(&pair[0], &pair[1])));
+    }
+
+    #[test]
+    fn a_revision_is_found_by_the_name_that_flux_gives_it() {
+        let artifacts = two();
+        assert_eq!(artifacts.commit_of(&format!("main@sha1:{}", id(1))), Some(id(1)));
+        assert_eq!(artifacts.commit_of("main@sha1:0"), None);
+        let empty = Artifacts::new("x", "").unwrap();
+        assert_eq!(
+            empty.newest().unwrap_err().to_string(),
+            "Flux has no artifact of `x` yet"
+        );
+    }
+
+    #[test]
+    fn a_path_that_no_artifact_has_is_told() {
+        let artifacts = Artifacts::new("x", "missing").unwrap();
+        artifacts.put(artifact(1, &[("apps/a.yaml", "1")]));
+        assert!(matches!(artifacts.tree(&id(1)), Err(RepoError::NoPath { .. })));
+        assert!(Artifacts::new("x", "../up").is_err());
+    }
+}
