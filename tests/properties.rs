@@ -3,11 +3,15 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::unused_self,
     clippy::struct_excessive_bools,
     reason = "tests"
 )]
+
+#[path = "properties/corpus.rs"]
+mod corpus;
 
 use std::{collections::BTreeMap, time::Duration};
 
