@@ -4,23 +4,29 @@
 //! what each [`Forge`] shows equal to what is desired, across restarts. This room never decides what a
 //! rollout does, and never writes to Kubernetes: it hands [`Write`](crate::manifest::Write)s over.
 
+mod api;
+mod credential;
 mod event;
 mod forge;
 mod gitea;
 mod notes;
 mod outbox;
 pub mod outcome;
+mod pull_request;
 mod settings;
 mod status;
 
 #[cfg(test)]
 mod contract;
 
+pub use api::Remote;
+pub use credential::Credential;
 pub use event::event;
 pub use forge::{Forge, ForgeError};
 pub use gitea::Gitea;
 pub use notes::{Notes, REF as NOTES_REF};
 pub use outbox::Outbox;
 pub use outcome::outcome;
+pub use pull_request::{NewPullRequest, PullRequest, PullRequests};
 pub use settings::{ForgeKind, Forges, Settings, Shown, read};
 pub use status::{CommitState, CommitStatus, Outcome, aggregate_context, context};

@@ -1,18 +1,28 @@
 //! What every forge must do: the same cases run against Gitea's API and git notes. The server here enforces
 //! what Gitea documents (and what a real one was seen to do); the end-to-end tier holds it against a real one.
 
-mod server;
+mod desk;
+mod gitea;
+mod pulls;
 
 use std::{path::Path, time::Duration};
 
 use tempfile::TempDir;
 
-use self::server::{OWNER, Rules, TOKEN};
-use super::{CommitState, CommitStatus, Forge, ForgeError, Gitea, NOTES_REF, Notes};
+use self::pulls::{
+    an_open_pull_request_is_found_among_many, long_texts_are_cut_to_what_the_forge_takes,
+    one_comment_is_kept_up_to_date, one_pull_request_is_opened_per_branch,
+    the_pull_request_of_a_commit_is_found,
+};
+use self::{
+    desk::Desk,
+    gitea::{OWNER, Rules, TOKEN},
+};
+use super::{CommitState, CommitStatus, Credential, Forge, ForgeError, Gitea, NOTES_REF, Notes, Remote};
 use crate::{
     clock::Clock,
     error::{Class, Classified},
-    http::{Secret, SecretFile},
+    http::{Client, Secret, SecretFile, Tls},
     repo::{CommitId, testing::Repo},
 };
 
@@ -21,6 +31,8 @@ struct Place {
     forge: Box<dyn Forge>,
     known: CommitId,
     other: CommitId,
+    /// What the server keeps of pull requests.
+    desk: Desk,
     _keep: Option<Repo>,
 }
 
@@ -32,15 +44,29 @@ fn clock() -> Clock {
     Clock::starting_at("2026-11-22T03:00:00Z".parse().unwrap())
 }
 
+fn remote(url: &str, repository: &str, token: &str, client: Client) -> Remote {
+    Remote {
+        url: url.to_owned(),
+        repository: repository.to_owned(),
+        credential: Credential::Token(SecretFile::Fixed(Secret::new(token))),
+        client,
+        tls: Tls::default(),
+        clock: clock(),
+    }
+}
+
 fn on_gitea() -> Place {
     let (known, other) = (hex('a'), hex('b'));
-    let client = server::start(Rules::with(&[&known, &other]));
-    let token = SecretFile::Fixed(Secret::new(TOKEN));
-    let forge = Gitea::new("http://forge/sub/", &format!("{OWNER}/app.git"), token, client).unwrap();
+    let rules = Rules::with(&[&known, &other]);
+    let desk = rules.desk.clone();
+    let client = gitea::start(rules);
+    let remote = remote("http://forge/sub/", &format!("{OWNER}/app.git"), TOKEN, client);
+    let forge = Gitea::new(remote).unwrap();
     Place {
         forge: Box::new(forge),
         known,
         other,
+        desk,
         _keep: None,
     }
 }
@@ -54,6 +80,7 @@ fn in_notes() -> Place {
         forge: Box::new(forge),
         known,
         other,
+        desk: Desk::default(),
         _keep: Some(repo),
     }
 }
@@ -62,30 +89,46 @@ fn status(context: &str, state: CommitState, text: &str) -> CommitStatus {
     CommitStatus::new(context, state, text)
 }
 
-macro_rules! contract {
-    ($($case:ident)*) => {
-        mod gitea {
+macro_rules! cases {
+    ($module:ident, $place:ident: $($case:ident)*) => {
+        mod $module {
             $(#[tokio::test(start_paused = true)]
             async fn $case() {
-                super::$case(super::on_gitea()).await;
-            })*
-        }
-        mod notes {
-            $(#[tokio::test(start_paused = true)]
-            async fn $case() {
-                super::$case(super::in_notes()).await;
+                super::$case(super::$place()).await;
             })*
         }
     };
 }
 
-contract! {
-    the_newest_status_of_each_context_is_read_back
-    posting_the_same_again_changes_nothing_for_a_reader
-    an_unknown_commit_is_named_and_has_no_statuses
-    many_updates_and_many_contexts_are_all_counted
-    hostile_texts_come_back_as_they_were_posted
+/// What every place for statuses must do.
+macro_rules! statuses {
+    ($module:ident, $place:ident) => {
+        cases! { $module, $place:
+            the_newest_status_of_each_context_is_read_back
+            posting_the_same_again_changes_nothing_for_a_reader
+            an_unknown_commit_is_named_and_has_no_statuses
+            many_updates_and_many_contexts_are_all_counted
+            hostile_texts_come_back_as_they_were_posted
+        }
+    };
 }
+
+/// What every forge with pull requests must do.
+macro_rules! pull_requests {
+    ($module:ident, $place:ident) => {
+        cases! { $module, $place:
+            one_pull_request_is_opened_per_branch
+            an_open_pull_request_is_found_among_many
+            long_texts_are_cut_to_what_the_forge_takes
+            the_pull_request_of_a_commit_is_found
+            one_comment_is_kept_up_to_date
+        }
+    };
+}
+
+statuses! { notes_statuses, in_notes }
+statuses! { gitea_statuses, on_gitea }
+pull_requests! { gitea_pulls, on_gitea }
 
 async fn the_newest_status_of_each_context_is_read_back(place: Place) {
     let forge = &place.forge;
@@ -158,8 +201,8 @@ async fn hostile_texts_come_back_as_they_were_posted(place: Place) {
 }
 
 async fn refused_by(rules: Rules, token: &str, repository: &str) -> ForgeError {
-    let token = SecretFile::Fixed(Secret::new(token));
-    let forge = Gitea::new("http://forge/sub", repository, token, server::start(rules)).unwrap();
+    let remote = remote("http://forge/sub", repository, token, gitea::start(rules));
+    let forge = Gitea::new(remote).unwrap();
     let said = status("serin", CommitState::Pending, "detected");
     let error = forge.post(&hex('a'), &said).await.unwrap_err();
     assert!(!error.to_string().contains(TOKEN), "{error}");
@@ -173,7 +216,7 @@ async fn what_gitea_refuses_is_told_apart() {
     let error = refused_by(rules(), "wrong", &repository).await;
     assert!(matches!(error, ForgeError::Unauthorized { .. }), "{error}");
     assert_eq!(error.class(), Class::UserMustFix);
-    let error = refused_by(rules(), server::READER, &repository).await;
+    let error = refused_by(rules(), gitea::READER, &repository).await;
     assert!(matches!(error, ForgeError::Forbidden { .. }), "{error}");
     assert!(error.hint().unwrap().contains("write:repository"));
     let error = refused_by(rules(), TOKEN, "nobody/app").await;
@@ -227,12 +270,16 @@ async fn what_gitea_refuses_is_told_apart() {
 
 #[tokio::test(start_paused = true)]
 async fn a_forge_that_is_late_or_gone_is_unavailable_and_a_missing_token_is_for_the_user() {
-    let forge = |url: &str, token| {
-        let client = server::start(Rules {
+    let forge = |url: &str, token: SecretFile| {
+        let client = gitea::start(Rules {
             delay: Duration::from_secs(60),
             ..Rules::with(&[&hex('a')])
         });
-        Gitea::new(url, "team/app", token, client).unwrap()
+        let remote = Remote {
+            credential: Credential::Token(token),
+            ..remote(url, "team/app", "", client)
+        };
+        Gitea::new(remote).unwrap()
     };
     let token = SecretFile::Fixed(Secret::new(TOKEN));
     for url in ["http://forge/sub", "http://gone"] {
@@ -248,11 +295,10 @@ async fn a_forge_that_is_late_or_gone_is_unavailable_and_a_missing_token_is_for_
     assert!(error.to_string().contains("/nonexistent/token"), "{error}");
 }
 
-#[test]
-fn settings_that_cannot_work_are_refused_with_a_hint() {
+#[tokio::test(start_paused = true)]
+async fn settings_that_cannot_work_are_refused_with_a_hint() {
     let make = |url: &str, repository: &str| {
-        let token = SecretFile::Fixed(Secret::new(TOKEN));
-        Gitea::new(url, repository, token, server::start(Rules::with(&[])))
+        Gitea::new(remote(url, repository, TOKEN, gitea::start(Rules::with(&[]))))
     };
     assert!(make("http://forge", "/team/app.git").is_ok());
     for (url, repository) in [

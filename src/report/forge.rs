@@ -6,7 +6,7 @@ use std::{fmt, time::Duration};
 
 use futures::future::BoxFuture;
 
-use super::CommitStatus;
+use super::{CommitStatus, PullRequests};
 use crate::{
     error::{Class, Classified},
     http,
@@ -30,6 +30,11 @@ pub trait Forge: fmt::Debug + Send + Sync {
 
     /// Returns the least time between two texts that only tell progress.
     fn progress_interval(&self) -> Duration;
+
+    /// Returns the pull requests of the repository, where the forge has them.
+    fn pull_requests(&self) -> Option<&dyn PullRequests> {
+        None
+    }
 }
 
 /// Why a status could not be posted or read. No text holds a token.

@@ -6,10 +6,10 @@ use std::{
     sync::Arc,
 };
 
-use super::{CommitStatus, Forge, ForgeError, Gitea, Notes};
+use super::{CommitStatus, Credential, Forge, ForgeError, Gitea, Notes, Remote};
 use crate::{
     clock::Clock,
-    http::{Client, SecretFile, excerpt},
+    http::{Client, SecretFile, Tls, excerpt},
     repo::CommitId,
 };
 
@@ -70,7 +70,7 @@ impl Settings {
     /// Makes the forges. Notes are a default: where they cannot be written, and were not asked for by name,
     /// that is a warning. Anything else that cannot work is an error. Blocks.
     pub fn forges(&self, client: &Client, clock: Clock) -> Result<Forges, ForgeError> {
-        self.make(client, || self.notes(clock))
+        self.make(client, clock, || self.notes(clock))
     }
 
     /// Makes the forges for reading alone: notes need not be writable. Blocks.
@@ -78,12 +78,13 @@ impl Settings {
         let none = Path::new("");
         let checkout = self.checkout.as_deref().unwrap_or(none);
         let notes = || Ok(Notes::to_read(checkout, self.notes_repo.as_deref(), clock));
-        self.make(client, notes).map(|made| made.forges)
+        self.make(client, clock, notes).map(|made| made.forges)
     }
 
     fn make(
         &self,
         client: &Client,
+        clock: Clock,
         notes: impl Fn() -> Result<Notes, ForgeError>,
     ) -> Result<Forges, ForgeError> {
         let mut made = Forges::default();
@@ -98,7 +99,10 @@ impl Settings {
         for kind in kinds {
             match kind {
                 ForgeKind::None => {}
-                ForgeKind::Gitea => made.forges.push(Arc::new(self.gitea(client)?)),
+                ForgeKind::Gitea => {
+                    let remote = self.remote(Gitea::NAME, client, clock)?;
+                    made.forges.push(Arc::new(Gitea::new(remote)?));
+                }
                 ForgeKind::Notes => match notes() {
                     Ok(notes) => made.forges.push(Arc::new(notes)),
                     Err(error) if implied => made.warnings.push(error),
@@ -121,29 +125,33 @@ impl Settings {
         }
     }
 
-    fn gitea(&self, client: &Client) -> Result<Gitea, ForgeError> {
+    fn remote(&self, forge: &str, client: &Client, clock: Clock) -> Result<Remote, ForgeError> {
         let missing = |flag: &str| ForgeError::Config {
-            forge: Gitea::NAME.to_owned(),
+            forge: forge.to_owned(),
             text: format!("{flag} is missing"),
             hint: format!(
                 "give --status-url URL --status-repo OWNER/NAME --status-token-file FILE ({flag} is not given)"
             ),
         };
-        let url = self.url.as_deref().ok_or_else(|| missing("--status-url"))?;
-        let repository = self
-            .repository
-            .as_deref()
-            .ok_or_else(|| missing("--status-repo"))?;
-        let token = self
-            .token_file
-            .clone()
-            .ok_or_else(|| missing("--status-token-file"))?;
-        let token = SecretFile::Path(token);
-        // Read once now: a wrong path shall end the start, not a rollout.
-        token
-            .read()
-            .map_err(|error| ForgeError::of_http(Gitea::NAME, &error))?;
-        Gitea::new(url, repository, token, client.clone())
+        let given = |value: &Option<String>, flag| value.clone().ok_or_else(|| missing(flag));
+        let (url, repository) = (
+            given(&self.url, "--status-url")?,
+            given(&self.repository, "--status-repo")?,
+        );
+        let token = self.token_file.clone();
+        let token = token.ok_or_else(|| missing("--status-token-file"))?;
+        let credential = Credential::Token(SecretFile::Path(token));
+        credential
+            .check()
+            .map_err(|error| ForgeError::of_http(forge, &error))?;
+        Ok(Remote {
+            url,
+            repository,
+            credential,
+            client: client.clone(),
+            tls: Tls::default(),
+            clock,
+        })
     }
 }
 

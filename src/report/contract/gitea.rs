@@ -12,10 +12,11 @@ use axum::{
     extract::{Path, Query, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, patch},
 };
 use serde_json::{Value, json};
 
+use super::desk::{Comment, Desk, Pull};
 use crate::{http::Client, repo::CommitId};
 
 pub(super) const OWNER: &str = "team";
@@ -33,6 +34,7 @@ pub(super) struct Rules {
     /// Answers everything with this.
     pub(super) always: Option<u16>,
     pub(super) delay: Duration,
+    pub(super) desk: Desk,
 }
 
 impl Rules {
@@ -42,6 +44,7 @@ impl Rules {
             unknown_is: 500,
             always: None,
             delay: Duration::ZERO,
+            desk: Desk::default(),
         }
     }
 }
@@ -63,6 +66,26 @@ pub(super) fn start(rules: Rules) -> Client {
             get(list).post(create),
         )
         .route("/sub/api/v1/repos/{owner}/{name}/git/commits/{sha}", get(commit))
+        .route(
+            "/sub/api/v1/repos/{owner}/{name}",
+            get(|| async { Json(json!({})) }),
+        )
+        .route(
+            "/sub/api/v1/repos/{owner}/{name}/commits/{sha}/pull",
+            get(merged_by),
+        )
+        .route(
+            "/sub/api/v1/repos/{owner}/{name}/pulls",
+            get(pulls).post(open_pull),
+        )
+        .route(
+            "/sub/api/v1/repos/{owner}/{name}/issues/{number}/comments",
+            get(comments).post(add_comment),
+        )
+        .route(
+            "/sub/api/v1/repos/{owner}/{name}/issues/comments/{number}",
+            patch(edit_comment),
+        )
         .with_state(server);
     Client::in_process(BTreeMap::from([("forge".to_owned(), router)]))
 }
@@ -143,20 +166,98 @@ async fn commit(State(server): State<Server>, target: Target, headers: HeaderMap
 async fn list(
     State(server): State<Server>,
     target: Target,
-    Query(query): Query<BTreeMap<String, usize>>,
+    Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
     if let Err(refusal) = server.admit(&target, &headers, false).await {
         return refusal;
     }
-    let limit = query.get("limit").copied().unwrap_or(30).clamp(1, 50);
-    let page = query.get("page").copied().unwrap_or(1).max(1);
     let rows = server.rows.lock().unwrap();
     let of_commit = rows.iter().filter(|(sha, _)| *sha == target.0.2);
-    let page: Vec<_> = of_commit
-        .map(|(_, row)| row)
-        .skip((page - 1) * limit)
-        .take(limit)
-        .collect();
-    Json(page).into_response()
+    page(of_commit.map(|(_, row)| row.clone()), &query)
+}
+
+fn page(rows: impl Iterator<Item = Value>, query: &BTreeMap<String, String>) -> Response {
+    let number = |name: &str, default| {
+        query
+            .get(name)
+            .map_or(default, |text| text.parse::<usize>().unwrap())
+    };
+    let (limit, page) = (number("limit", 30).clamp(1, 50), number("page", 1).max(1));
+    Json(rows.skip((page - 1) * limit).take(limit).collect::<Vec<_>>()).into_response()
+}
+
+fn show(pull: &Pull) -> Value {
+    json!({
+        "number": pull.number, "state": if pull.open { "open" } else { "closed" }, "title": pull.title,
+        "body": pull.body, "html_url": format!("http://forge/sub/team/app/pulls/{}", pull.number),
+        "head": { "ref": pull.head }, "base": { "ref": pull.base }
+    })
+}
+
+fn show_comment(comment: &Comment) -> Value {
+    json!({ "id": comment.id, "body": comment.body })
+}
+
+async fn pulls(State(server): State<Server>, Query(query): Query<BTreeMap<String, String>>) -> Response {
+    let desk = server.rules.desk.lock();
+    let open = desk
+        .pulls
+        .iter()
+        .filter(|pull| pull.open || query.get("state").is_none_or(|state| state != "open"));
+    page(open.map(show), &query)
+}
+
+async fn open_pull(State(server): State<Server>, Json(body): Json<Value>) -> Response {
+    let text = |name: &str| body[name].as_str().unwrap();
+    let mut desk = server.rules.desk.lock();
+    if desk.open_of(text("head")).is_some() {
+        return fault(409, "pull request already exists for these targets");
+    }
+    let pull = desk.open(text("head"), text("base"), text("title"), text("body"));
+    (StatusCode::CREATED, Json(show(&pull))).into_response()
+}
+
+/// The pull request that was merged by the commit.
+async fn merged_by(State(server): State<Server>, target: Target) -> Response {
+    let desk = server.rules.desk.lock();
+    let found = desk.merged.iter().find(|(sha, _)| *sha == target.0.2);
+    match found.and_then(|(_, number)| desk.pull(*number)) {
+        Some(pull) => Json(show(pull)).into_response(),
+        None => fault(404, "The target couldn't be found."),
+    }
+}
+
+type Numbered = Path<(String, String, u64)>;
+
+async fn comments(State(server): State<Server>, target: Numbered) -> Response {
+    let desk = server.rules.desk.lock();
+    Json(
+        desk.of(target.0.2)
+            .into_iter()
+            .map(show_comment)
+            .collect::<Vec<_>>(),
+    )
+    .into_response()
+}
+
+async fn add_comment(State(server): State<Server>, target: Numbered, Json(body): Json<Value>) -> Response {
+    let comment = server
+        .rules
+        .desk
+        .lock()
+        .comment(target.0.2, body["body"].as_str().unwrap());
+    (StatusCode::CREATED, Json(show_comment(&comment))).into_response()
+}
+
+async fn edit_comment(State(server): State<Server>, target: Numbered, Json(body): Json<Value>) -> Response {
+    match server
+        .rules
+        .desk
+        .lock()
+        .edit(target.0.2, body["body"].as_str().unwrap())
+    {
+        Some(comment) => Json(show_comment(&comment)).into_response(),
+        None => fault(404, "IsErrCommentNotExist"),
+    }
 }
