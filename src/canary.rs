@@ -5,6 +5,7 @@ pub mod crd;
 mod defaults;
 pub mod duration;
 pub mod generated;
+mod judge;
 mod metric_template;
 mod parse;
 mod provider;
@@ -14,6 +15,7 @@ mod status;
 pub mod template;
 
 pub use defaults::Defaults;
+pub use judge::{Edited, JudgeBy, Thresholds, promotes};
 pub use metric_template::{MetricProvider, MetricTemplate};
 pub use parse::{Fault, SpecError};
 pub use provider::Provider;

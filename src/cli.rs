@@ -8,6 +8,7 @@ mod failure;
 mod logging;
 mod output;
 mod plan;
+mod policy;
 mod run;
 pub mod stage;
 mod status;

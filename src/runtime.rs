@@ -4,6 +4,7 @@
 mod commits;
 mod effects;
 mod facts;
+mod judge;
 mod notice;
 mod rivals;
 mod server;

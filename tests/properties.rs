@@ -19,8 +19,8 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::{prelude::*, test_runner::RngSeed};
 use serin::{
     canary::{
-        Analysis, Canary, ExtraMetadata, Hook, HookKind, Metric, Phase, Provider, Query, Range, ServiceSpec,
-        Spec, Status, Strategy as Steps, TargetKind, TargetRef, Verdict,
+        Analysis, Canary, Edited, ExtraMetadata, Hook, HookKind, JudgeBy, Metric, Phase, Provider, Query,
+        Range, ServiceSpec, Spec, Status, Strategy as Steps, TargetKind, TargetRef, Verdict,
     },
     rollout::{
         Answer, AskId, Effect, Facts, Live, Primary, Readiness, Revision, Rollback, Routes, Seen, State,
@@ -102,6 +102,7 @@ fn canary(shape: Shape) -> Canary {
             include_label_prefix: vec![],
             not_implemented: vec![],
             warnings: vec![],
+            edited: None,
         },
     }
 }
@@ -131,6 +132,7 @@ enum Happening {
     DeletePrimary,
     Checks(Verdict),
     Gate(bool),
+    Verified(bool),
     CrashAfter(u8),
     Stale,
 }
@@ -155,6 +157,7 @@ fn happening() -> impl Strategy<Value = Happening> {
             Just(Verdict::TimedOut), Just(Verdict::Unavailable)
         ].prop_map(H::Checks),
         1 => any::<bool>().prop_map(H::Gate),
+        2 => any::<bool>().prop_map(H::Verified),
         3 => (0u8..3).prop_map(H::CrashAfter),
         2 => Just(H::Stale),
     ]
@@ -176,6 +179,7 @@ struct World {
     routes: Seen<Routes>,
     verdict: Verdict,
     gate: bool,
+    verified: bool,
     answers: BTreeMap<AskId, Answer>,
 }
 
@@ -201,6 +205,7 @@ impl World {
             },
             verdict: Verdict::Passed,
             gate: true,
+            verified: true,
             answers: BTreeMap::new(),
         }
     }
@@ -244,6 +249,7 @@ impl World {
             routes: self.routes.clone(),
             answers: self.answers.clone(),
             deleted: false,
+            unverified: (!self.verified).then(|| "nobody signed it".to_owned()),
         }
     }
 
@@ -272,6 +278,7 @@ impl World {
             Happening::DeletePrimary => self.primary = None,
             Happening::Checks(verdict) => self.verdict = *verdict,
             Happening::Gate(open) => self.gate = *open,
+            Happening::Verified(verified) => self.verified = *verified,
             _ => {}
         }
     }
@@ -375,6 +382,9 @@ impl Rig {
     fn check(&mut self, facts: &Facts, out: &serin::rollout::Step) {
         let (before, after) = (&self.state.control, &out.state.control);
         assert!(after.weight <= 100);
+        if facts.unverified.is_some() {
+            assert_eq!(before.counter, after.counter, "nothing runs that is not verified");
+        }
         if after.tick == before.tick + 1 && after.passed > before.passed {
             *self.passed.entry(before.run_id()).or_default() += 1;
         }
@@ -395,6 +405,10 @@ impl Rig {
                     );
                 }
                 Effect::Primary(revision) => {
+                    assert!(
+                        facts.unverified.is_none() || Some(revision) == before.promoted.as_ref(),
+                        "a primary was made from what is not verified"
+                    );
                     let initial = matches!(before.phase, Phase::New | Phase::Initializing);
                     assert!(
                         initial || Some(revision) == after.promoted.as_ref(),
@@ -461,6 +475,7 @@ impl Rig {
         self.world.primary_readiness = Readiness::Ready;
         self.world.verdict = Verdict::Passed;
         self.world.gate = true;
+        self.world.verified = true;
         for _ in 0..400 {
             let facts = self.world.facts();
             let wake_at = step(&self.canary, &self.state, &facts, self.world.now).wake_at;
@@ -711,4 +726,61 @@ fn a_revision_that_comes_back_while_its_revert_is_rolled_back_is_not_lost() {
     rig.settle();
     assert_eq!(rig.state.control.phase, Phase::Succeeded);
     assert_eq!(rig.world.primary, Some(rig.world.live()));
+}
+
+#[test]
+fn a_run_whose_target_moves_to_what_is_not_verified_ends_and_the_revision_runs_again_when_it_is_back() {
+    let mut rig = Rig::new(Shape::Weights);
+    rig.settle();
+    rig.world.happen(&Happening::Revision(1));
+    for _ in 0..25 {
+        rig.step(&rig.world.facts(), None);
+        rig.world.now += SignedDuration::from_secs(1);
+    }
+    assert_eq!(rig.state.control.phase, Phase::Progressing);
+    assert!(rig.state.control.weight > 0);
+    rig.world.happen(&Happening::Revision(2));
+    rig.world.verified = false;
+    rig.step(&rig.world.facts(), None);
+    assert!(matches!(
+        rig.state.control.rolling_back,
+        Some(Rollback::Unverified(_))
+    ));
+    for _ in 0..60 {
+        rig.step(&rig.world.facts(), None);
+        rig.world.now += SignedDuration::from_secs(1);
+    }
+    let control = &rig.state.control;
+    assert_eq!((control.weight, control.counter), (0, 1));
+    assert!(!rig.world.scaled_up, "its pods are gone");
+    let wait = control.wait.as_ref().map(|wait| wait.kind.name());
+    assert_eq!(wait, Some("NotVerified"));
+    rig.world.verified = true;
+    rig.world.happen(&Happening::Revision(1));
+    rig.settle();
+    assert_eq!(
+        rig.state.control.counter, 2,
+        "the first revision was never judged"
+    );
+    assert_eq!(rig.state.control.promoted, Some(rig.world.live()));
+}
+
+#[test]
+fn an_edit_of_thresholds_is_told_once_a_run() {
+    for (judged_by, said) in [
+        (JudgeBy::Commit, "judged by its own"),
+        (JudgeBy::Promoted, "judged by those of the promoted revision"),
+    ] {
+        let mut rig = Rig::new(Shape::Weights);
+        rig.settle();
+        rig.world.happen(&Happening::Revision(1));
+        rig.canary.spec.edited = Some(Edited {
+            fields: "spec.analysis.threshold".to_owned(),
+            judged_by,
+        });
+        let told = run_to_rest(&mut rig);
+        let told: Vec<_> = told.iter().filter(|line| line.contains("thresholds")).collect();
+        let text = format!("podinfo.test edits its own thresholds (spec.analysis.threshold), {said}");
+        assert_eq!(told, [&text]);
+    }
 }

@@ -58,6 +58,8 @@ scenarios! {
     confirm_promotion = "confirm-promotion";
     failed_then_new_revision = "failed-then-new-revision";
     force_push = "force-push";
+    judge_by_commit = "judge-by-commit";
+    judge_by_promoted = "judge-by-promoted";
     kill_mid_run = "kill-mid-run";
     kubectl_set_image = "kubectl-set-image";
     merge_commit = "merge-commit";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Provider;
+use super::{JudgeBy, Provider};
 
 /// Settings that apply to every canary. Flags of Flagger's controller that mean the same have its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Defaults {
     pub no_cross_namespace_refs: bool,
     /// `--drain`: between routing away and scaling down. Always 0 for provider kubernetes.
     pub drain: Duration,
+    /// `--judge-by`: whose thresholds count for a revision that edits them.
+    pub judge_by: JudgeBy,
 }
 
 impl Default for Defaults {
@@ -38,6 +40,7 @@ impl Default for Defaults {
             track_configs: true,
             no_cross_namespace_refs: false,
             drain: Duration::from_secs(5),
+            judge_by: JudgeBy::default(),
         }
     }
 }

@@ -44,6 +44,21 @@ impl fmt::Display for SpecError {
     }
 }
 
+impl SpecError {
+    /// Makes the error of one field.
+    #[must_use]
+    pub fn new(object: &Object, field: &str, problem: &str, hint: &str) -> Self {
+        Self {
+            object: object.key().to_string(),
+            faults: vec![Fault {
+                field: field.to_owned(),
+                problem: problem.to_owned(),
+                hint: hint.to_owned(),
+            }],
+        }
+    }
+}
+
 impl Classified for SpecError {
     fn class(&self) -> Class {
         Class::UserMustFix
@@ -159,6 +174,7 @@ fn spec(spec: &Field<'_>, object: &Object, defaults: &Defaults) -> Spec {
         include_label_prefix: defaults.include_label_prefix.clone(),
         not_implemented: remarks.not_implemented,
         warnings: remarks.warnings,
+        edited: None,
     }
 }
 

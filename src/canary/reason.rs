@@ -17,6 +17,10 @@ reasons! {
     NEW_REVISION = "NewRevision";
     /// A newer revision restarts the run.
     RESTARTED = "Restarted";
+    /// The run's revision edits what judges it.
+    THRESHOLDS_EDITED = "ThresholdsEdited";
+    /// What is live is not verified, and is not rolled out.
+    NOT_VERIFIED = "NotVerified";
     /// The canary is ready: the first check is one interval away.
     ANALYSIS_STARTED = "AnalysisStarted";
     /// The canary gets more traffic.

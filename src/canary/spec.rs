@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
-use super::Provider;
+use super::{Edited, Provider};
 use crate::manifest::ObjectKey;
 
 /// A Canary: who it is and what it asks for.
@@ -55,6 +55,8 @@ pub struct Spec {
     pub not_implemented: Vec<NotImplemented>,
     /// What is accepted with a remark, for events and conditions.
     pub warnings: Vec<String>,
+    /// Thresholds that it edits itself, against those of the promoted revision.
+    pub edited: Option<Edited>,
 }
 
 /// A field that Serin accepts and keeps but does not implement yet.

@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Thresholds;
+
 /// Where a rollout is. Flagger's values, no others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[expect(
@@ -120,6 +122,9 @@ pub struct Status {
     /// Commit statuses owed, of the last 5 commits.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub commits: Vec<CommitReport>,
+    /// What judged when the last revision was promoted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thresholds: Option<Thresholds>,
 }
 
 /// A condition, as in metav1, plus Flagger's `lastUpdateTime`.
@@ -174,6 +179,8 @@ pub struct RunStatus {
     pub target_generation: i64,
     /// Gates whose refusal was announced.
     pub gates_announced: Vec<String>,
+    /// Whether it was announced that the revision edits its own thresholds.
+    pub edit_announced: bool,
 }
 
 /// A named wait.
@@ -399,6 +406,10 @@ pub(super) mod tests {
                 description: "weight 40%".into(),
                 delivered: vec!["notes=ab".into()],
             }],
+            thresholds: Some(Thresholds {
+                spec: serde_json::Map::from_iter([("analysis".into(), json!({"threshold": 2}))]),
+                templates: BTreeMap::from([("test/errors".into(), json!({"query": "up"}))]),
+            }),
         }
     }
 

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
+use super::policy::PolicyArgs;
 use crate::canary::Provider;
 
 /// A GitOps sidecar for progressive delivery: git push starts a canary, the commit says how it went.
@@ -211,6 +212,10 @@ pub(super) struct RunArgs {
     /// API server; may be repeated. In a cluster such addresses are refused; elsewhere only once this is given
     #[arg(long, value_parser = network, value_name = "CIDR")]
     pub(super) allow_egress: Vec<IpNet>,
+
+    // The last: its heading holds for all that follows.
+    #[command(flatten)]
+    pub(super) policy: PolicyArgs,
 }
 
 #[derive(Debug, Args)]

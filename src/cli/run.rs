@@ -140,6 +140,7 @@ fn defaults(args: &RunArgs) -> Defaults {
         track_configs: args.enable_config_tracking,
         no_cross_namespace_refs: args.no_cross_namespace_refs,
         drain: args.drain,
+        judge_by: args.policy.judge_by(),
     }
 }
 

@@ -34,6 +34,7 @@ impl State {
             target_uid: run.target_uid,
             target_generation: run.target_generation,
             gates_announced: run.gates_announced,
+            edit_announced: run.edit_announced,
             announced: status.announced.clone(),
         };
         let record = Record {
@@ -94,6 +95,7 @@ impl State {
             target_uid: control.target_uid.clone(),
             target_generation: control.target_generation,
             gates_announced: control.gates_announced.clone(),
+            edit_announced: control.edit_announced,
         }
     }
 }
@@ -119,6 +121,7 @@ fn rollback_name(why: &Rollback) -> &'static str {
         Rollback::FailedChecks(_) => "FailedChecks",
         Rollback::Deadline(_) => "Deadline",
         Rollback::Reverted => "Reverted",
+        Rollback::Unverified(_) => "Unverified",
     }
 }
 
@@ -126,6 +129,7 @@ fn rollback(name: &str, reason: Option<&str>) -> Rollback {
     let reason = reason.unwrap_or_default();
     match name {
         "Reverted" => Rollback::Reverted,
+        "Unverified" => Rollback::Unverified(reason.to_owned()),
         "Deadline" => Rollback::Deadline(
             reason
                 .strip_prefix("progress deadline exceeded: ")

@@ -153,14 +153,27 @@ impl Turn<'_> {
                 );
                 self.warn(reason::DEADLINE_EXCEEDED, text);
             }
+            Rollback::Unverified(why) => {
+                let text = format!("Rolling back {} {why}", self.canary_name());
+                self.warn(reason::NOT_VERIFIED, text);
+            }
             Rollback::Reverted => {}
         }
         self.record.reason = match &why {
             Rollback::FailedChecks(what) => Some(what.clone()),
             Rollback::Deadline(what) => Some(format!("progress deadline exceeded: {what}")),
+            Rollback::Unverified(why) => Some(why.clone()),
             Rollback::Reverted => None,
         };
         self.control.rolling_back = Some(why);
+    }
+
+    /// The run was ended by a revision that nobody may judge: nothing is said of the one that was judged, so
+    /// that it runs again should it come back.
+    fn as_before_the_run(&mut self) {
+        self.control.phase = Phase::Succeeded;
+        self.control.applied.clone_from(&self.control.promoted);
+        self.record.reason = None;
     }
 
     pub(super) fn roll_back(&mut self) {
@@ -175,6 +188,9 @@ impl Turn<'_> {
         self.control.held = false;
         if let (Some(Rollback::Reverted), Some(promoted)) = (&why, self.control.promoted.clone()) {
             return self.already_promoted(&promoted);
+        }
+        if let Some(Rollback::Unverified(_)) = &why {
+            return self.as_before_the_run();
         }
         self.control.phase = Phase::Failed;
         self.warn(

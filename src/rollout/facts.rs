@@ -50,6 +50,8 @@ pub struct Facts {
     pub answers: BTreeMap<AskId, Answer>,
     /// The Canary is being deleted.
     pub deleted: bool,
+    /// Why what is live must not be rolled out, where only verified commits may be.
+    pub unverified: Option<String>,
 }
 
 /// The target, live.

@@ -1,13 +1,14 @@
 //! A run in progress: from the first weight to the last check.
 
 use super::{Answer, AskId, Effect, Readiness, Revision, Rollback, WaitKind, turn::Turn};
-use crate::canary::{HookKind, Measurement, Phase, Strategy, Verdict, reason};
+use crate::canary::{HookKind, JudgeBy, Measurement, Phase, Strategy, Verdict, reason};
 
 impl Turn<'_> {
     pub(super) fn progress(&mut self, live: &Revision) {
         if self.control.applied.as_ref() != Some(live) {
             return self.moved(live);
         }
+        self.tell_edited();
         self.hold_services();
         self.hold_scale();
         let routed = self.hold_routes();
@@ -30,10 +31,37 @@ impl Turn<'_> {
         }
     }
 
-    /// The target changed during the run: back to the promoted revision ends it, anything else restarts it.
+    /// Says once in a run that its revision edits what judges it, and what does.
+    fn tell_edited(&mut self) {
+        let Some(edited) = self
+            .spec()
+            .edited
+            .as_ref()
+            .filter(|_| !self.control.edit_announced)
+        else {
+            return;
+        };
+        self.control.edit_announced = true;
+        let name = self.canary_name();
+        let by = match edited.judged_by {
+            JudgeBy::Commit => "its own",
+            JudgeBy::Promoted => "those of the promoted revision",
+        };
+        let text = format!(
+            "{name} edits its own thresholds ({}), judged by {by}",
+            edited.fields
+        );
+        self.tell(reason::THRESHOLDS_EDITED, text);
+    }
+
+    /// The target changed during the run: back to the promoted revision ends it, so does one that is not
+    /// verified; anything else restarts it.
     pub(super) fn moved(&mut self, live: &Revision) {
         if self.control.promoted.as_ref() == Some(live) {
             return self.begin_rollback(Rollback::Reverted);
+        }
+        if let Some(why) = self.facts.unverified.clone() {
+            return self.begin_rollback(Rollback::Unverified(why));
         }
         self.start_run(live);
         self.tell(

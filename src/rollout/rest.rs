@@ -18,6 +18,9 @@ impl Turn<'_> {
             .primary()
             .is_none_or(|primary| primary.made_from.as_ref() != Some(live))
         {
+            if let Some(why) = &self.facts.unverified {
+                return self.not_verified(why);
+            }
             self.effects.push(Effect::Primary(live.clone()));
             return;
         }
@@ -28,7 +31,7 @@ impl Turn<'_> {
                 .unwrap_or_default();
             return self.wait(WaitKind::PrimaryNotReady, None, why);
         }
-        self.ends(&[WaitKind::PrimaryNotReady]);
+        self.ends(&[WaitKind::PrimaryNotReady, WaitKind::NotVerified]);
         self.control.weight = 0;
         if !self.hold_routes() {
             return;
@@ -86,6 +89,9 @@ impl Turn<'_> {
             return self.primary_missing(live, promoted);
         }
         self.ends(&[WaitKind::PrimaryMissing]);
+        if applied || promoted || reseeded {
+            self.ends(&[WaitKind::NotVerified]);
+        }
         if applied || reseeded {
             if promoted || reseeded {
                 self.hold_primary(live);
@@ -94,6 +100,14 @@ impl Turn<'_> {
             self.hold_routes();
         } else if promoted {
             self.already_promoted(live);
+        } else if let Some(why) = &self.facts.unverified {
+            if self.primary_ready() {
+                // The target may hold all traffic, because the primary was broken.
+                self.control.weight = 0;
+            }
+            self.hold_services();
+            self.hold_routes();
+            self.not_verified(why);
         } else {
             self.start_run(live);
             self.tell(
@@ -101,6 +115,16 @@ impl Turn<'_> {
                 format!("New revision detected! Scaling up {}", self.target_name()),
             );
         }
+    }
+
+    /// Waits for a verified commit that declares what is live, and says so once.
+    fn not_verified(&mut self, why: &str) {
+        if self.waits_for(WaitKind::NotVerified) || self.waits_for(WaitKind::Unroutable) {
+            return;
+        }
+        self.wait(WaitKind::NotVerified, None, why);
+        let text = format!("{} is not rolled out: {why}", self.target_name());
+        self.warn(reason::NOT_VERIFIED, text);
     }
 
     /// Takes over a Canary whose status Serin did not write: its digests mean nothing here. Starts nothing
@@ -195,6 +219,7 @@ impl Turn<'_> {
         control.iteration = 0;
         control.next_tick = None;
         control.gates_announced.clear();
+        control.edit_announced = false;
         self.record.reason = None;
         self.record.started_at = Some(self.now);
         self.control.held = self.control.weight > 0 && !self.primary_ready();

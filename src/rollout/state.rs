@@ -85,6 +85,8 @@ pub struct Control {
     pub target_generation: i64,
     /// Names of the gates whose refusal was announced.
     pub gates_announced: Vec<String>,
+    /// It was announced that the run's revision edits its own thresholds.
+    pub edit_announced: bool,
     /// Announcements of the last step that had some, to be sent after its status is written.
     pub announced: Vec<Announced>,
 }
@@ -124,6 +126,8 @@ pub enum Rollback {
     Deadline(String),
     /// The target went back to the promoted revision.
     Reverted,
+    /// The target moved to a revision that no verified commit declares; says why.
+    Unverified(String),
 }
 
 /// A wait: it has a name, a beginning, and a deadline or explicitly none.
@@ -160,11 +164,13 @@ pub enum WaitKind {
     PromotionApproval,
     /// Data planes finish what was routed. Deadline: the drain.
     Drain,
+    /// No verified commit declares what is live. No deadline.
+    NotVerified,
 }
 
 impl WaitKind {
     /// Every wait.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::TargetMissing,
         Self::ConfigMissing,
         Self::PrimaryMissing,
@@ -174,6 +180,7 @@ impl WaitKind {
         Self::NoVerdict,
         Self::PromotionApproval,
         Self::Drain,
+        Self::NotVerified,
     ];
 
     /// Returns the name, as in status and conditions.
@@ -189,6 +196,7 @@ impl WaitKind {
             Self::NoVerdict => "NoVerdict",
             Self::PromotionApproval => "PromotionApproval",
             Self::Drain => "Drain",
+            Self::NotVerified => "NotVerified",
         }
     }
 
@@ -203,7 +211,11 @@ impl WaitKind {
     pub fn stalls(self) -> bool {
         matches!(
             self,
-            Self::TargetMissing | Self::ConfigMissing | Self::PrimaryMissing | Self::Unroutable
+            Self::TargetMissing
+                | Self::ConfigMissing
+                | Self::PrimaryMissing
+                | Self::Unroutable
+                | Self::NotVerified
         )
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::Shared;
 use crate::{
     canary::Canary,
-    manifest::{ObjectKey, Reading, Snapshot},
+    manifest::{Object, ObjectKey, Reading, Snapshot},
     metrics,
     rollout::{Answer, AskId, Facts},
     traffic, workload,
@@ -14,8 +14,9 @@ use crate::{
 /// How often rooms may ask for more keys: target, configs, copies, and one to spare.
 const ROUNDS: usize = 5;
 
-/// Reads all that the rooms need for this Canary. Gives also whether all of it has been read.
-pub(super) fn gather(shared: &Arc<Shared>, canary: &Canary) -> (Snapshot, bool) {
+/// Reads all that the rooms need for this Canary; what is `held` counts instead of what is in the cluster. Gives
+/// also whether all of it has been read.
+pub(super) fn gather(shared: &Arc<Shared>, canary: &Canary, held: &[Object]) -> (Snapshot, bool) {
     let mut keys = vec![canary.key()];
     let mut snapshot = Snapshot::default();
     for _ in 0..ROUNDS {
@@ -30,6 +31,9 @@ pub(super) fn gather(shared: &Arc<Shared>, canary: &Canary) -> (Snapshot, bool) 
         }
         shared.watch_keys(&canary.key(), &keys);
         snapshot = shared.cluster.read(&keys);
+        for object in held {
+            snapshot.insert(object.clone());
+        }
     }
     let complete = keys.iter().all(|key| snapshot.read(key) != Reading::Unknown);
     (snapshot, complete)
@@ -48,6 +52,7 @@ pub(super) fn observe(
     snapshot: &Snapshot,
     answers: &BTreeMap<AskId, Answer>,
     deleted: bool,
+    unverified: Option<String>,
 ) -> Facts {
     let seen = workload::observe(canary, snapshot);
     Facts {
@@ -58,5 +63,6 @@ pub(super) fn observe(
         routes: traffic::observe(canary, snapshot),
         answers: answers.clone(),
         deleted,
+        unverified,
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Shared, effects, facts, notice::Notice, rivals};
+use super::{Shared, effects, facts, judge::Bench, notice::Notice, rivals};
 use crate::{
     canary::{Announced, Canary, Status},
     cluster::ClusterError,
@@ -189,25 +189,36 @@ impl Worker {
         let Some(object) = self.recall(object).await? else {
             return Ok(Next::Gone);
         };
-        let mut canary = match Canary::parse(&object, &self.shared.defaults) {
+        let own = match Canary::parse(&object, &self.shared.defaults) {
             Ok(canary) => canary,
             Err(error) => return self.invalid(&object, &error).await,
         };
         if let Some(error) = rivals::refuse(&self.shared, &object) {
             return self.invalid(&object, &error).await;
         }
-        let (snapshot, complete) = facts::gather(&self.shared, &canary);
+        let Some(memory) = &self.memory else {
+            return Ok(Next::At(None));
+        };
+        let mut bench = match Bench::of(&self.shared, &object, own, &memory.stored) {
+            Ok(bench) => bench,
+            Err(error) => return self.invalid(&object, &error).await,
+        };
+        let (snapshot, complete) = facts::gather(&self.shared, &bench.canary, &bench.held);
+        let complete = complete && bench.is_complete();
+        let canary = &mut bench.canary;
         canary
             .spec
             .not_implemented
-            .extend(crate::metrics::unsupported(&canary, &snapshot));
+            .extend(crate::metrics::unsupported(canary, &snapshot));
         let halted = canary.spec.suspend || canary.spec.not_implemented.iter().any(|field| field.gates);
         if !complete && !halted {
             return Ok(Next::At(None));
         }
         let began = Instant::now();
-        let next = self.advance(&canary, &object, &snapshot).await;
-        self.shared.telemetry.took(&canary, began.elapsed().as_secs_f64());
+        let next = self.advance(&bench, &object, &snapshot).await;
+        self.shared
+            .telemetry
+            .took(&bench.canary, began.elapsed().as_secs_f64());
         next
     }
 
@@ -274,10 +285,11 @@ impl Worker {
 
     async fn advance(
         &mut self,
-        canary: &Canary,
+        bench: &Bench,
         object: &Object,
         snapshot: &Snapshot,
     ) -> Result<Next, ClusterError> {
+        let canary = &bench.canary;
         let now = self.shared.now();
         let Some(memory) = &mut self.memory else {
             return Ok(Next::At(None));
@@ -294,7 +306,7 @@ impl Worker {
         let Some(memory) = &mut self.memory else {
             return Ok(Next::At(None));
         };
-        let facts = facts::observe(canary, snapshot, &memory.answers, deleted);
+        let facts = facts::observe(canary, snapshot, &memory.answers, deleted, None);
         let step = step(canary, &memory.state, &facts, now);
         if !self.execute(canary, snapshot, &step.effects).await? {
             return Ok(Next::At(Some(Instant::now() + Duration::from_millis(100))));
@@ -302,7 +314,7 @@ impl Worker {
         let live = facts.target.present().map(|target| &target.live);
         let applied = matches!((live, &step.state.control.applied),
             (Some(Live::Revision(live)), Some(applied)) if live == applied);
-        self.conclude(canary, snapshot, step, applied).await
+        self.conclude(bench, snapshot, step, applied).await
     }
 
     /// Removes the finalizer that a Flagger has left: nobody else would, and the Canary could not go.
@@ -397,17 +409,19 @@ impl Worker {
     /// Writes the status if it says anything new, and then tells the world.
     async fn conclude(
         &mut self,
-        canary: &Canary,
+        bench: &Bench,
         snapshot: &Snapshot,
         step: Step,
         applied: bool,
     ) -> Result<Next, ClusterError> {
+        let canary = &bench.canary;
         let now = self.shared.now();
         let Some(memory) = &mut self.memory else {
             return Ok(Next::At(None));
         };
         let moved = step.state != memory.state;
         let mut status = step.state.store(canary, &memory.stored, now);
+        bench.keep(&memory.stored, &mut status);
         self.shared
             .attribute(canary, snapshot, applied, &memory.stored, &mut status);
         self.shared.owe_reports(canary, &mut status);

@@ -98,6 +98,10 @@ fn of_run() {
       -h, --help                           Print help (see more with '--help')
       -V, --version                        Print version
 
+    Policy:
+          --judge-by <WHOSE>  Whose thresholds judge a commit that edits them [default: commit]
+                              [possible values: commit, promoted]
+
     Other options:
           --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as
                                serin=debug,kube=info [default: info for run and cluster, warn for the

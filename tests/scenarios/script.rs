@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use serin::{
-    canary::Defaults,
+    canary::{Defaults, JudgeBy},
     cli::stage::Ancestry,
     rehearsal::{Span, WorldSpec, traffic_world::Health},
 };
@@ -55,6 +55,8 @@ pub(crate) struct Flags {
     no_cross_namespace_refs: bool,
     pub(crate) apply: bool,
     pub(crate) status_unrelated: bool,
+    /// `--judge-by`.
+    judge_by: Option<String>,
 }
 
 impl Default for Flags {
@@ -65,6 +67,7 @@ impl Default for Flags {
             no_cross_namespace_refs: false,
             apply: true,
             status_unrelated: false,
+            judge_by: None,
         }
     }
 }
@@ -282,6 +285,9 @@ impl Scenario {
         }
         if let Some(drain) = self.flags.drain {
             defaults.drain = drain.0;
+        }
+        if self.flags.judge_by.as_deref() == Some("promoted") {
+            defaults.judge_by = JudgeBy::Promoted;
         }
         defaults.no_cross_namespace_refs = self.flags.no_cross_namespace_refs;
         defaults

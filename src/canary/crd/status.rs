@@ -4,7 +4,10 @@ use serde_json::Value;
 
 use super::{
     super::{Phase, Verdict},
-    schema::{about, boolean, integer, list, number, object, one_of, required, text, text_map, texts, time},
+    schema::{
+        about, boolean, integer, list, map, number, object, one_of, open, required, text, text_map, texts,
+        time,
+    },
 };
 
 pub(super) fn schema() -> Value {
@@ -35,6 +38,10 @@ pub(super) fn schema() -> Value {
             about("What was announced with this status.", list(announced())),
         ),
         ("commits", about("Commit statuses that are owed.", list(commit()))),
+        (
+            "thresholds",
+            about("What judged when the last revision was promoted.", thresholds()),
+        ),
     ])
 }
 
@@ -71,7 +78,12 @@ fn run() -> Value {
         ("targetUid", text()),
         ("targetGeneration", integer()),
         ("gatesAnnounced", texts()),
+        ("editAnnounced", boolean()),
     ])
+}
+
+fn thresholds() -> Value {
+    object([("spec", open()), ("templates", map(open()))])
 }
 
 fn measurement() -> Value {
