@@ -18,11 +18,13 @@ mod status;
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use api::Remote;
 pub use credential::Credential;
 pub use event::event;
-pub use forge::{Forge, ForgeError};
+pub use forge::{Forge, ForgeError, Rate};
 pub use gitea::Gitea;
 pub use notes::{Notes, REF as NOTES_REF};
 pub use outbox::Outbox;

@@ -285,7 +285,7 @@ impl Shared {
             .map(|report| report.commit.clone());
         for commit in reported.chain(expected) {
             if let Ok(commit) = commit.parse() {
-                reports.say(&commit, canary, outcome);
+                reports.say_for_good(&commit, canary, outcome);
             }
         }
     }

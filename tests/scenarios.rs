@@ -61,6 +61,7 @@ scenarios! {
     judge_by_commit = "judge-by-commit";
     judge_by_promoted = "judge-by-promoted";
     kill_mid_run = "kill-mid-run";
+    forge_down_for_an_hour = "forge-down-for-an-hour";
     kubectl_set_image = "kubectl-set-image";
     merge_commit = "merge-commit";
     never_ready = "never-ready";

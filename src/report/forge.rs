@@ -31,10 +31,24 @@ pub trait Forge: fmt::Debug + Send + Sync {
     /// Returns the least time between two texts that only tell progress.
     fn progress_interval(&self) -> Duration;
 
+    /// Returns how many posts the forge takes, where it has a limit that matters.
+    fn rate(&self) -> Option<Rate> {
+        None
+    }
+
     /// Returns the pull requests of the repository, where the forge has them.
     fn pull_requests(&self) -> Option<&dyn PullRequests> {
         None
     }
+}
+
+/// A budget of posts: so many at once, and one more each time that this long has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many may be posted at once.
+    pub burst: u32,
+    /// The time after which one more may be.
+    pub every: Duration,
 }
 
 /// Why a status could not be posted or read. No text holds a token.
@@ -133,6 +147,19 @@ impl ForgeError {
         matches!(
             self,
             Self::UnknownCommit { .. } | Self::Invalid { .. } | Self::Contended { .. }
+        )
+    }
+
+    /// Whether the status may have been taken all the same.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        // One that says when to come back has not taken it.
+        matches!(
+            self,
+            Self::Unavailable {
+                retry_after: None,
+                ..
+            }
         )
     }
 

@@ -12,9 +12,10 @@ use std::{
 };
 
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 
-use self::queue::{Action, Ending, Queue};
+use self::queue::{Action, Budget, Ending, Queue};
 use super::{CommitStatus, Forge, ForgeError};
 use crate::{clock::Clock, error::Classified, repo::CommitId};
 
@@ -35,10 +36,8 @@ impl Outbox {
     /// Makes an empty outbox. Nothing is posted before [`Outbox::run`] runs.
     #[must_use]
     pub fn new(forges: Vec<Arc<dyn Forge>>, clock: Clock) -> Self {
-        let budgets = forges
-            .iter()
-            .map(|forge| (forge.name().to_owned(), forge.progress_interval()));
-        let queue = Mutex::new(Queue::new(budgets));
+        let names = forges.iter().map(|forge| forge.name().to_owned());
+        let queue = Mutex::new(Queue::new(names));
         Self(Arc::new(Shared {
             forges,
             queue,
@@ -61,6 +60,12 @@ impl Outbox {
         self.0.wake.notify_one();
     }
 
+    /// Tries a forge again at once that may do better now: what it is reached with has changed.
+    pub fn retry(&self, forge: &str) {
+        self.lock().retry(forge);
+        self.0.wake.notify_one();
+    }
+
     /// Returns the marks of what was delivered of a context of a commit, `<forge>=<digest>`, to be kept with
     /// what was desired.
     #[must_use]
@@ -72,6 +77,12 @@ impl Outbox {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
+    }
+
+    /// Whether a forge does not show yet what is desired of a commit.
+    #[must_use]
+    pub fn owes(&self, commit: &CommitId) -> bool {
+        self.lock().owes(commit)
     }
 
     /// Whether every forge shows all that is desired, apart from what a forge will never take.
@@ -96,7 +107,7 @@ impl Outbox {
         let mut under_way: FuturesUnordered<BoxFuture<'_, (Action, Ending)>> = FuturesUnordered::new();
         loop {
             let now = self.0.clock.now();
-            let (actions, wake_at) = self.lock().decide(now);
+            let (actions, wake_at) = self.decide(now);
             under_way.extend(actions.into_iter().map(|action| self.carry_out(action)));
             let timer = async {
                 match wake_at {
@@ -111,6 +122,16 @@ impl Outbox {
                 () = timer => {}
             }
         }
+    }
+
+    fn decide(&self, now: Timestamp) -> (Vec<Action>, Option<Timestamp>) {
+        let budgets = self.0.forges.iter().map(|forge| Budget {
+            progress: forge.progress_interval(),
+            rate: forge.rate(),
+        });
+        let mut queue = self.lock();
+        queue.set_budgets(budgets);
+        queue.decide(now)
     }
 
     fn carry_out(&self, action: Action) -> BoxFuture<'_, (Action, Ending)> {
@@ -153,6 +174,7 @@ fn failed(forge: &str, commit: &CommitId, error: &ForgeError) -> Ending {
         class: error.class(),
         local: error.is_local(),
         last: error.is_final(),
+        doubtful: error.is_doubtful(),
     }
 }
 

@@ -13,6 +13,7 @@ use std::{
 };
 
 use jiff::SignedDuration;
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Shared;
@@ -21,7 +22,7 @@ use crate::{
     clock::Clock,
     cluster::ClusterError,
     error::Classified as _,
-    manifest::{Cache, ObjectKey, Resource},
+    manifest::{Cache, Object, ObjectKey, Resource},
     plan::{Effect, Plan, Settings},
     repo::{CommitId, Hints, RepoError, Repository, Revision, Update, Watch},
     report::{Forge, outcome},
@@ -30,7 +31,7 @@ use crate::{
 pub(super) use reports::Reports;
 
 use read::Reading;
-use reports::name;
+use reports::{canary_key, name};
 use store::{Stored, Waiting};
 
 /// Commits that are waited for are looked at this often, for their deadline.
@@ -131,6 +132,7 @@ impl Source {
     async fn follow(&self, shared: &Arc<Shared>) {
         let mut watch = Watch::start(Arc::clone(&self.repository), self.hints.clone());
         let mut state = self.recall(shared).await;
+        let mut orphans = !state.owed.is_empty();
         let mut due: Option<Revision> = None;
         let mut failures = 0_u32;
         loop {
@@ -138,6 +140,7 @@ impl Source {
                 match self.handle(shared, &mut state, &revision).await {
                     Ok(()) => {
                         (due, failures) = (None, 0);
+                        self.reports.doubt(false);
                         shared.source_is_ready();
                     }
                     Err(error) => {
@@ -146,7 +149,7 @@ impl Source {
                     }
                 }
             }
-            let pause = match (&due, state.waiting.is_empty()) {
+            let pause = match (&due, state.waiting.is_empty() && !orphans) {
                 (Some(_), _) => Some(Duration::from_secs(1) * failures.min(30)),
                 (None, false) => Some(LOOK.min(self.options.apply_deadline)),
                 (None, true) => None,
@@ -161,7 +164,11 @@ impl Source {
                     }
                     None => return,
                 },
-                () = sleep(pause) => self.look(shared, &mut state),
+                () = self.reports.unsaved() => self.save(shared, &mut state).await,
+                () = sleep(pause) => {
+                    self.look(shared, &mut state);
+                    orphans = orphans && !self.settle_orphans(shared, &state);
+                }
             }
         }
     }
@@ -181,6 +188,9 @@ impl Source {
             }
         };
         state.waiting.retain(|waiting| !waiting.canaries.is_empty());
+        self.reports
+            .doubt(state.handled.is_some() || !state.waiting.is_empty());
+        self.reports.restore(&state.owed);
         for waiting in &state.waiting {
             if let Err(error) = self.expect_again(shared, waiting).await {
                 tracing::warn!(commit = %waiting.commit, %error, "Cannot read a commit again.");
@@ -247,12 +257,14 @@ impl Source {
                 }
             }
             // What is waited for must be known before anything is applied: a crash in between loses nothing.
+            state.owed = self.reports.owed();
             store::save(&shared.cluster, &self.key(), state).await?;
         }
         if self.options.apply {
             self.apply(shared, &reading, to).await?;
         }
         state.handled = Some(to.clone());
+        state.owed = self.reports.owed();
         store::save(&shared.cluster, &self.key(), state).await?;
         Ok(())
     }
@@ -350,7 +362,10 @@ impl Source {
                     return false;
                 }
                 if overdue {
-                    self.reports.say(&commit, &canary, &outcome::not_applied());
+                    self.reports
+                        .say_for_good(&commit, &canary, &outcome::not_applied());
+                } else {
+                    self.reports.still_waits(&commit, &canary);
                 }
                 !overdue
             });
@@ -358,9 +373,52 @@ impl Source {
         state.waiting.retain(|waiting| !waiting.canaries.is_empty());
     }
 
+    /// Says the last word on canaries that went while no sidecar ran, or that remember a commit no more. Gives
+    /// whether all could be looked at.
+    fn settle_orphans(&self, shared: &Arc<Shared>, state: &Stored) -> bool {
+        let canaries = shared.cluster.list(Resource::CANARY);
+        if !shared.cluster.listed(Resource::CANARY) {
+            return false;
+        }
+        let mut all = true;
+        for (commit, canary) in self.reports.silent() {
+            let waits =
+                |waiting: &Waiting| waiting.commit == commit && waiting.canaries.contains(&name(&canary));
+            if state.waiting.iter().any(waits) {
+                continue;
+            }
+            let outcome = match canaries.iter().find(|object| object.key() == canary) {
+                Some(object) if remembers(object, &commit) => {
+                    all = false;
+                    continue;
+                }
+                Some(_) => outcome::superseded("a later change"),
+                None => outcome::deleted(),
+            };
+            self.reports.say_for_good(&commit, &canary, &outcome);
+        }
+        all
+    }
+
+    /// Writes the state down outside of a revision. What fails is written with the next revision.
+    async fn save(&self, shared: &Arc<Shared>, state: &mut Stored) {
+        state.owed = self.reports.owed();
+        if let Err(error) = store::save(&shared.cluster, &self.key(), state).await {
+            let hint = error.hint().unwrap_or_default();
+            tracing::warn!(%error, hint, "Cannot write the state of the source.");
+        }
+    }
+
     fn key(&self) -> ObjectKey {
         store::key(&self.options.state_namespace, &self.options.name)
     }
+}
+
+/// Whether the status of a Canary tells of a commit: its worker will say what.
+fn remembers(canary: &Object, commit: &CommitId) -> bool {
+    let reports = canary.at("/status/commits").and_then(Value::as_array);
+    let mut reports = reports.into_iter().flatten();
+    reports.any(|report| report["commit"] == *commit.as_str())
 }
 
 async fn sleep(pause: Option<Duration>) {
@@ -368,9 +426,4 @@ async fn sleep(pause: Option<Duration>) {
         Some(pause) => tokio::time::sleep_until(Instant::now() + pause).await,
         None => std::future::pending().await,
     }
-}
-
-fn canary_key(name: &str) -> Option<ObjectKey> {
-    let (namespace, name) = name.split_once('/')?;
-    Some(ObjectKey::new(Resource::CANARY, namespace, name))
 }

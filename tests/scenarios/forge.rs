@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,6 +24,7 @@ pub(crate) type Statuses = BTreeMap<CommitId, BTreeMap<String, CommitStatus>>;
 pub(crate) struct Recorder {
     transcript: Transcript,
     statuses: Arc<Mutex<Statuses>>,
+    down: Arc<AtomicBool>,
 }
 
 impl Recorder {
@@ -28,7 +32,23 @@ impl Recorder {
         Self {
             transcript,
             statuses: Arc::default(),
+            down: Arc::default(),
         }
+    }
+
+    pub(crate) fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::Relaxed);
+    }
+
+    fn answers(&self) -> Result<(), ForgeError> {
+        if self.down.load(Ordering::Relaxed) {
+            return Err(ForgeError::Unavailable {
+                forge: "recorder".to_owned(),
+                text: "down".to_owned(),
+                retry_after: None,
+            });
+        }
+        Ok(())
     }
 
     pub(crate) fn statuses(&self) -> Statuses {
@@ -47,6 +67,7 @@ impl Forge for Recorder {
         status: &'a CommitStatus,
     ) -> BoxFuture<'a, Result<(), ForgeError>> {
         async move {
+            self.answers()?;
             let message = self.transcript.name_of(commit.as_str());
             let text = self.transcript.named(&status.description);
             self.transcript.said(&format!(
@@ -63,6 +84,7 @@ impl Forge for Recorder {
 
     fn read<'a>(&'a self, commit: &'a CommitId) -> BoxFuture<'a, Result<Vec<CommitStatus>, ForgeError>> {
         async move {
+            self.answers()?;
             let statuses = self.statuses.lock().unwrap();
             let contexts = statuses.get(commit).cloned().unwrap_or_default();
             Ok(contexts.into_values().collect())

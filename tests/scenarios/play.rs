@@ -25,7 +25,7 @@ use tokio::{task::JoinHandle, time::Instant};
 use crate::{
     ending,
     forge::Recorder,
-    script::{Commit, Files, Gate, How, Patch, Scenario, SetImage, Step, Wait},
+    script::{Commit, Files, Gate, How, Patch, Reachable, Scenario, SetImage, Step, Wait},
     show,
     transcript::Transcript,
 };
@@ -205,6 +205,12 @@ impl Scene {
                 self.transcript
                     .line("step", &format!("the gate of the hooks is {gate:?}"));
                 self.gate.store(*gate == Gate::Open, Ordering::Relaxed);
+                Ok(())
+            }
+            Step::Forge(reachable) => {
+                self.transcript
+                    .line("step", &format!("the forge is {reachable:?}").to_lowercase());
+                self.recorder.set_down(*reachable == Reachable::Down);
                 Ok(())
             }
         }

@@ -113,6 +113,15 @@ pub(crate) enum Step {
     Prometheus(Health),
     /// The gate of the hooks' host opens or closes.
     Gate(Gate),
+    /// The forge is up or down from now on; git notes are not affected.
+    Forge(Reachable),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Reachable {
+    Up,
+    Down,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

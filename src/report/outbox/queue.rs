@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::{CommitState, CommitStatus};
+use super::super::{CommitState, CommitStatus, Rate};
 use crate::{error::Class, repo::CommitId};
 
 /// How many statuses are kept; the oldest that are delivered go first.
@@ -44,7 +44,18 @@ pub(super) enum Ending {
         local: bool,
         /// It will never go better.
         last: bool,
+        /// The status may have been taken all the same.
+        doubtful: bool,
     },
+}
+
+/// What a forge takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Budget {
+    /// Least time between two texts that only tell progress.
+    pub(super) progress: Duration,
+    /// How many posts.
+    pub(super) rate: Option<Rate>,
 }
 
 /// What a forge is known to show of an item.
@@ -82,9 +93,10 @@ struct Item {
 #[derive(Clone, Debug)]
 struct Place {
     name: String,
-    /// Least time between two texts that only tell progress.
-    budget: Duration,
+    budget: Budget,
     last_progress: Option<Timestamp>,
+    /// When the budget will be whole again.
+    spent_until: Option<Timestamp>,
     failures: u32,
     not_before: Option<Timestamp>,
     busy: bool,
@@ -99,12 +111,13 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Makes an empty queue for forges with these names and budgets.
-    pub(super) fn new(forges: impl Iterator<Item = (String, Duration)>) -> Self {
-        let places = forges.map(|(name, budget)| Place {
+    /// Makes an empty queue for forges with these names.
+    pub(super) fn new(forges: impl Iterator<Item = String>) -> Self {
+        let places = forges.map(|name| Place {
             name,
-            budget,
+            budget: Budget::default(),
             last_progress: None,
+            spent_until: None,
             failures: 0,
             not_before: None,
             busy: false,
@@ -113,6 +126,26 @@ impl Queue {
             places: places.collect(),
             items: BTreeMap::new(),
             count: 0,
+        }
+    }
+
+    /// Says what the forges take, in their order.
+    pub(super) fn set_budgets(&mut self, budgets: impl Iterator<Item = Budget>) {
+        for (place, budget) in self.places.iter_mut().zip(budgets) {
+            place.budget = budget;
+        }
+    }
+
+    /// Forgets the pauses of a forge that may do better now.
+    pub(super) fn retry(&mut self, name: &str) {
+        for (forge, place) in self.places.iter_mut().enumerate() {
+            if place.name != name {
+                continue;
+            }
+            (place.failures, place.not_before) = (0, None);
+            for at in self.items.values_mut().filter_map(|item| item.at.get_mut(forge)) {
+                (at.failures, at.not_before) = (0, None);
+            }
         }
     }
 
@@ -205,6 +238,13 @@ impl Queue {
         marks.collect()
     }
 
+    pub(super) fn owes(&self, commit: &CommitId) -> bool {
+        let of_commit = self.items.range((commit.clone(), String::new())..);
+        of_commit
+            .take_while(|((of, _), _)| of == commit)
+            .any(|(_, item)| !item.is_settled())
+    }
+
     pub(super) fn is_settled(&self) -> bool {
         self.items.values().all(Item::is_settled)
     }
@@ -237,6 +277,9 @@ impl Queue {
                 continue;
             }
             place.busy = true;
+            if at.shown != Shown::Unknown {
+                place.spend(now);
+            }
             let commit = commit.clone();
             actions.push(match at.shown {
                 Shown::Unknown => Action::Read { forge, commit },
@@ -257,7 +300,18 @@ impl Queue {
         };
         place.busy = false;
         match (action, ending) {
-            (_, Ending::Failed { class, local, last }) => {
+            (
+                _,
+                Ending::Failed {
+                    class,
+                    local,
+                    last,
+                    doubtful,
+                },
+            ) => {
+                if doubtful {
+                    self.doubt(action);
+                }
                 return self.failed(action, class, local, last, now);
             }
             (Action::Post { commit, status, .. }, _) => {
@@ -280,6 +334,22 @@ impl Queue {
         if let Some(place) = self.places.get_mut(forge) {
             place.failures = 0;
             place.not_before = None;
+        }
+    }
+
+    /// Nobody knows whether a post has arrived: it is read back before the next one.
+    fn doubt(&mut self, action: &Action) {
+        let Action::Post {
+            forge,
+            commit,
+            status,
+        } = action
+        else {
+            return;
+        };
+        let item = self.items.get_mut(&(commit.clone(), status.context.clone()));
+        if let Some(at) = item.and_then(|item| item.at.get_mut(*forge)) {
+            at.shown = Shown::Unknown;
         }
     }
 
@@ -340,11 +410,16 @@ impl Item {
         let budget = match (&at.shown, self.status.state) {
             // The first word on a commit, and the last, do not wait.
             (Shown::Digest(_), CommitState::Pending) => {
-                place.last_progress.map(|then| later(then, place.budget))
+                place.last_progress.map(|then| later(then, place.budget.progress))
             }
             _ => None,
         };
-        [budget, at.not_before, place.not_before]
+        let rate = match &at.shown {
+            Shown::Unknown => None,
+            Shown::Digest(_) if self.status.state == CommitState::Pending => place.free_at(2),
+            Shown::Digest(_) | Shown::Nothing => place.free_at(1),
+        };
+        [budget, rate, at.not_before, place.not_before]
             .into_iter()
             .flatten()
             .max()
@@ -358,6 +433,24 @@ impl Item {
             (Shown::Digest(_), _) => 2,
         };
         (rank, at.posted_at, self.order)
+    }
+}
+
+impl Place {
+    /// Takes one post out of the budget.
+    fn spend(&mut self, now: Timestamp) {
+        if let Some(rate) = self.budget.rate {
+            let from = self.spent_until.map_or(now, |until| until.max(now));
+            self.spent_until = Some(later(from, rate.every));
+        }
+    }
+
+    /// When a post may be made that keeps within one part in `share` of the budget.
+    fn free_at(&self, share: u32) -> Option<Timestamp> {
+        let rate = self.budget.rate?;
+        let at_once = (rate.burst / share).max(1) - 1;
+        let ahead = SignedDuration::try_from(rate.every.saturating_mul(at_once)).ok()?;
+        Some(self.spent_until?.saturating_sub(ahead).unwrap_or(Timestamp::MIN))
     }
 }
 

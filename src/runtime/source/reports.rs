@@ -6,10 +6,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::sync::Notify;
+
+use super::store::Owed;
 use crate::{
     canary::{CommitReport, Status},
     clock::Clock,
-    manifest::ObjectKey,
+    manifest::{ObjectKey, Resource},
     repo::CommitId,
     report::{CommitState, CommitStatus, Forge, Outbox, Outcome, aggregate_context, context, outcome},
 };
@@ -20,16 +23,21 @@ pub(in crate::runtime) struct Reports {
     outbox: Outbox,
     cluster: Option<String>,
     commits: Arc<Mutex<Commits>>,
+    unsaved: Arc<Notify>,
 }
 
 /// The part of the name of an outcome that stands for the manifests themselves.
 const MANIFESTS: &str = "manifests";
+/// The name of the outcome of a commit that touches no canary.
+const UNRELATED: &str = "unrelated";
 
 #[derive(Default)]
 struct Commits {
     known: BTreeMap<CommitId, Commit>,
     order: Vec<CommitId>,
     restored: BTreeSet<(ObjectKey, String)>,
+    /// What an earlier process may have said of commits that are met now is not known.
+    doubt: bool,
 }
 
 #[derive(Default)]
@@ -37,21 +45,46 @@ struct Commit {
     /// What the commit is answerable for; the aggregate is told only for commits that were planned.
     planned: BTreeSet<String>,
     outcomes: BTreeMap<String, Outcome>,
+    /// An earlier process may have told forges of it: they are read before they are told anything.
+    doubtful: bool,
+}
+
+impl Commit {
+    fn is_decided(&self) -> bool {
+        let last_word = |name| {
+            self.outcomes
+                .get(name)
+                .is_some_and(|said| said.state.is_terminal())
+        };
+        self.planned.iter().all(last_word)
+    }
 }
 
 impl Commits {
     /// How many commits are remembered.
-    const KEPT: usize = 100;
+    const KEPT: usize = 200;
 
     fn get(&mut self, commit: &CommitId) -> &mut Commit {
         if !self.known.contains_key(commit) {
             self.order.push(commit.clone());
             if self.order.len() > Self::KEPT {
-                let oldest = self.order.remove(0);
-                self.known.remove(&oldest);
+                self.forget_one();
             }
         }
-        self.known.entry(commit.clone()).or_default()
+        let doubtful = self.doubt;
+        self.known.entry(commit.clone()).or_insert_with(|| Commit {
+            doubtful,
+            ..Commit::default()
+        })
+    }
+
+    /// Forgets the oldest commit that is decided; the oldest of all if none is.
+    fn forget_one(&mut self) {
+        let decided = |commit: &CommitId| self.known.get(commit).is_none_or(Commit::is_decided);
+        let at = self.order.iter().position(decided).unwrap_or_default();
+        let oldest = self.order.remove(at);
+        self.known.remove(&oldest);
+        self.restored.retain(|(_, commit)| *commit != oldest.as_str());
     }
 }
 
@@ -61,6 +94,7 @@ impl Reports {
             outbox: Outbox::new(forges, clock),
             cluster,
             commits: Arc::default(),
+            unsaved: Arc::default(),
         }
     }
 
@@ -73,17 +107,114 @@ impl Reports {
         &self.outbox
     }
 
-    /// The commit is answerable for this canary.
-    pub(super) fn plan(&self, commit: &CommitId, canary: &ObjectKey) {
-        self.lock().get(commit).planned.insert(name(canary));
-        self.aggregate(commit);
+    /// Whether forges may have heard, from an earlier process, of commits that this one meets from now on.
+    pub(super) fn doubt(&self, doubt: bool) {
+        self.lock().doubt = doubt;
     }
 
-    /// Says something of a canary of a commit, unless the last word was said.
-    pub(in crate::runtime) fn say(&self, commit: &CommitId, canary: &ObjectKey, outcome: &Outcome) {
-        if self.keep(commit, &name(canary), outcome) {
-            self.outbox.set(commit, self.status(canary, outcome));
+    /// Takes over what an earlier process has left.
+    pub(super) fn restore(&self, owed: &[Owed]) {
+        for Owed { commit, planned } in owed {
+            let mut commits = self.lock();
+            let known = commits.get(commit);
+            known.doubtful = true;
+            for (name, said) in planned {
+                known.planned.insert(name.clone());
+                if let Some(said) = said {
+                    known.outcomes.entry(name.clone()).or_insert_with(|| said.clone());
+                }
+            }
+            let (decided, outcomes) = (known.is_decided(), known.outcomes.clone());
+            drop(commits);
+            for (name, outcome) in &outcomes {
+                if let Some(canary) = canary_key(name) {
+                    self.post(commit, self.status(&canary, outcome));
+                }
+            }
+            if decided {
+                self.aggregate(commit);
+            }
+        }
+    }
+
+    /// What a restart must not lose: commits that are not decided, and those of which forges have not heard
+    /// all, oldest first.
+    pub(super) fn owed(&self) -> Vec<Owed> {
+        let commits = self.lock();
+        let known = commits
+            .order
+            .iter()
+            .filter_map(|id| Some((id, commits.known.get(id)?)));
+        let open = known
+            .filter(|(id, known)| !known.planned.is_empty() && (!known.is_decided() || self.outbox.owes(id)));
+        let owed = open.map(|(id, known)| Owed {
+            commit: id.clone(),
+            planned: known
+                .planned
+                .iter()
+                .map(|name| {
+                    let said = known.outcomes.get(name).filter(|said| said.state.is_terminal());
+                    (name.clone(), said.cloned())
+                })
+                .collect(),
+        });
+        owed.collect()
+    }
+
+    /// Returns when something was said that nobody but this process remembers.
+    pub(super) async fn unsaved(&self) {
+        self.unsaved.notified().await;
+    }
+
+    /// Canaries of which nobody has said anything since the start, by commit.
+    pub(super) fn silent(&self) -> Vec<(CommitId, ObjectKey)> {
+        let commits = self.lock();
+        let doubtful = commits.known.iter().filter(|(_, known)| known.doubtful);
+        let silent = doubtful.flat_map(|(id, known)| {
+            let unsaid = known
+                .planned
+                .iter()
+                .filter(|name| !known.outcomes.contains_key(*name));
+            unsaid.filter_map(|name| Some((id.clone(), canary_key(name)?)))
+        });
+        silent.collect()
+    }
+
+    /// The commit is answerable for this canary.
+    pub(super) fn plan(&self, commit: &CommitId, canary: &ObjectKey) {
+        let mut commits = self.lock();
+        let known = commits.get(commit);
+        known.planned.insert(name(canary));
+        let doubtful = known.doubtful;
+        drop(commits);
+        // After a restart the canaries speak first, for they may be further than their commit was.
+        if !doubtful {
             self.aggregate(commit);
+        }
+    }
+
+    /// Says something of a canary of a commit, unless the last word was said. Gives whether it was new.
+    pub(super) fn say(&self, commit: &CommitId, canary: &ObjectKey, outcome: &Outcome) -> bool {
+        let new = self.keep(commit, &name(canary), outcome);
+        if new {
+            self.post(commit, self.status(canary, outcome));
+            self.aggregate(commit);
+        }
+        new
+    }
+
+    /// The commit still waits to become live for this canary: that is its word if it has none since a restart.
+    pub(super) fn still_waits(&self, commit: &CommitId, canary: &ObjectKey) {
+        let silent = !self.lock().get(commit).outcomes.contains_key(&name(canary));
+        if silent {
+            self.say(commit, canary, &outcome::detected());
+        }
+    }
+
+    /// Says the last word on a canary that has no status to keep it.
+    pub(in crate::runtime) fn say_for_good(&self, commit: &CommitId, canary: &ObjectKey, outcome: &Outcome) {
+        if self.say(commit, canary, outcome) {
+            self.unsaved.notify_one();
         }
     }
 
@@ -98,11 +229,13 @@ impl Reports {
     /// Says that a commit concerns no canary, so that a check that is required passes. Not where anything else
     /// is to be said of it.
     pub(super) fn unrelated(&self, commit: &CommitId) {
-        if self.lock().get(commit).planned.is_empty() {
-            let outcome = outcome::unrelated();
-            let context = aggregate_context(self.cluster.as_deref());
-            let status = CommitStatus::new(&context, outcome.state, &outcome.description);
-            self.outbox.set(commit, status);
+        let mut commits = self.lock();
+        let known = commits.get(commit);
+        if known.planned.is_empty() {
+            known.planned.insert(UNRELATED.to_owned());
+            known.outcomes.insert(UNRELATED.to_owned(), outcome::unrelated());
+            drop(commits);
+            self.aggregate(commit);
         }
     }
 
@@ -114,10 +247,12 @@ impl Reports {
                 continue;
             };
             let outcome = Outcome::new(state, &report.description);
-            let fresh = self
-                .lock()
-                .restored
-                .insert((canary.clone(), report.commit.clone()));
+            let mut commits = self.lock();
+            let fresh = commits.restored.insert((canary.clone(), report.commit.clone()));
+            if fresh && !commits.known.contains_key(&commit) {
+                commits.get(&commit).doubtful = true;
+            }
+            drop(commits);
             if !self.keep(&commit, &name(canary), &outcome) {
                 continue;
             }
@@ -125,7 +260,7 @@ impl Reports {
                 self.outbox
                     .restore(&commit, self.status(canary, &outcome), &report.delivered);
             } else {
-                self.outbox.set(&commit, self.status(canary, &outcome));
+                self.post(&commit, self.status(canary, &outcome));
             }
             self.aggregate(&commit);
         }
@@ -177,12 +312,20 @@ impl Reports {
             })
             .collect();
         drop(commits);
-        if let Some(outcome) = outcome::aggregate(&planned) {
+        let unrelated = planned.get(UNRELATED).filter(|_| planned.len() == 1).cloned();
+        if let Some(outcome) = unrelated.or_else(|| outcome::aggregate(&planned)) {
             let context = aggregate_context(self.cluster.as_deref());
-            self.outbox.set(
-                commit,
-                CommitStatus::new(&context, outcome.state, &outcome.description),
-            );
+            let status = CommitStatus::new(&context, outcome.state, &outcome.description);
+            self.post(commit, status);
+        }
+    }
+
+    fn post(&self, commit: &CommitId, status: CommitStatus) {
+        let doubtful = self.lock().get(commit).doubtful;
+        if doubtful {
+            self.outbox.restore(commit, status, &[]);
+        } else {
+            self.outbox.set(commit, status);
         }
     }
 
@@ -196,7 +339,16 @@ impl Reports {
     }
 }
 
+/// The canary of an outcome's name.
+pub(super) fn canary_key(name: &str) -> Option<ObjectKey> {
+    let (namespace, name) = name.split_once('/')?;
+    Some(ObjectKey::new(Resource::CANARY, namespace, name))
+}
+
 /// `<namespace>/<name>`.
 pub(super) fn name(canary: &ObjectKey) -> String {
     format!("{}/{}", canary.namespace, canary.name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
-//! The state of a source, in one small ConfigMap: the revision that was handled last, and the commits whose
-//! changes are not live yet.
+//! The state of a source, in one small ConfigMap: the revision that was handled last, the commits whose
+//! changes are not live yet, and what forges are still owed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,9 +11,12 @@ use crate::{
     cluster::{Cluster, ClusterError},
     manifest::{Manager, Object, ObjectKey, Resource, Write},
     repo::{CommitId, Revision},
+    report::Outcome,
 };
 
 const FIELD: &str = "state";
+/// Greatest size of what is written; Kubernetes takes 1 MiB.
+const MAX_BYTES: usize = 512 * 1024;
 
 /// What a restart must know.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +27,18 @@ pub(super) struct Stored {
     pub(super) handled: Option<Revision>,
     /// Commits whose changes are not live yet, oldest first.
     pub(super) waiting: Vec<Waiting>,
+    /// Commits that are not decided, or whose last words have not reached every forge, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) owed: Vec<Owed>,
+}
+
+/// A commit whose last words forges are owed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Owed {
+    /// The commit.
+    pub(super) commit: CommitId,
+    /// What it is answerable for, with the last word where there is one.
+    pub(super) planned: BTreeMap<String, Option<Outcome>>,
 }
 
 /// A commit whose changes are not live yet.
@@ -47,6 +62,23 @@ impl Stored {
     pub(super) fn bound(&mut self) {
         let surplus = self.waiting.len().saturating_sub(Self::WAITING);
         self.waiting.drain(..surplus);
+    }
+
+    /// As it is written: what is owed longest is given up where there is too much.
+    fn to_text(&self) -> String {
+        let mut bounded = self.clone();
+        loop {
+            let text = serde_json::to_string(&bounded).unwrap_or_default();
+            if text.len() <= MAX_BYTES || bounded.owed.is_empty() {
+                return text;
+            }
+            let part = bounded.owed.len().div_ceil(10);
+            tracing::warn!(
+                commits = part,
+                "Too much is owed to forges: the oldest would be forgotten in a restart."
+            );
+            bounded.owed.drain(..part);
+        }
     }
 }
 
@@ -90,12 +122,11 @@ pub(super) async fn load(cluster: &Cluster, key: &ObjectKey) -> Result<Stored, C
 }
 
 pub(super) async fn save(cluster: &Cluster, key: &ObjectKey, state: &Stored) -> Result<(), ClusterError> {
-    let text = serde_json::to_string(state).unwrap_or_default();
     let object = Object::from(json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": key.name, "namespace": key.namespace,
             "labels": {"app.kubernetes.io/managed-by": "serin"}},
-        "data": {FIELD: text},
+        "data": {FIELD: state.to_text()},
     }));
     cluster
         .write(Write::Apply {
@@ -117,6 +148,30 @@ mod tests {
         assert_eq!(key("flux-system", "...").name, "serin-source");
     }
 
+    fn owed(commit: &CommitId, canaries: usize) -> Owed {
+        let said = Outcome::new(crate::report::CommitState::Failure, &"why ".repeat(40));
+        let planned = (0..canaries).map(|n| (format!("test/podinfo-{n}"), Some(said.clone())));
+        Owed {
+            commit: commit.clone(),
+            planned: planned.collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_owed_is_bounded_and_the_newest_is_kept() {
+        let ids = (0..200).map(|n: u32| format!("{n:040x}").parse().unwrap());
+        let mut stored = Stored {
+            owed: ids.map(|id| owed(&id, 50)).collect(),
+            ..Stored::default()
+        };
+        let text = stored.to_text();
+        assert!(text.len() <= MAX_BYTES, "{}", text.len());
+        let read: Stored = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.owed.last(), stored.owed.last());
+        stored.owed.truncate(3);
+        assert_eq!(serde_json::from_str::<Stored>(&stored.to_text()).unwrap(), stored);
+    }
+
     #[test]
     fn what_is_stored_is_read_again() {
         let id: CommitId = "0123456789012345678901234567890123456789".parse().unwrap();
@@ -128,11 +183,12 @@ mod tests {
         };
         let handled = Revision {
             branch: "main".to_owned(),
-            id,
+            id: id.clone(),
         };
         let stored = Stored {
             handled: Some(handled),
             waiting: vec![waiting],
+            owed: vec![owed(&id, 2)],
         };
         let text = serde_json::to_string(&stored).unwrap();
         assert_eq!(serde_json::from_str::<Stored>(&text).unwrap(), stored);
