@@ -184,6 +184,7 @@ impl Reports {
     pub(super) fn plan(&self, commit: &CommitId, canary: &ObjectKey) {
         let mut commits = self.lock();
         let known = commits.get(commit);
+        known.planned.remove(UNRELATED);
         known.planned.insert(name(canary));
         let doubtful = known.doubtful;
         drop(commits);
