@@ -1,21 +1,29 @@
-//! The HTTP API of one repository on a forge, as all adapters use it: leads requests, signs them, says what a
-//! refusal means, and reads lists to their end.
+//! The HTTP API of one repository on a forge, as all adapters use it: leads requests, signs them, and says what
+//! a refusal means.
 
-use std::time::Duration;
+mod list;
+mod refusal;
+
+use std::{sync::Arc, time::Duration};
 
 use ::http::Method;
-use serde::{Deserialize, de::DeserializeOwned};
+use futures::future::BoxFuture;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub(super) use self::{
+    list::{By, Pages},
+    refusal::message,
+};
 use super::{Credential, ForgeError};
 use crate::{
     clock::Clock,
-    http::{Client, Error, Request, Response, Secret, Tls, excerpt},
+    http::{Client, Error, Request, Response, Secret, excerpt},
     repo::CommitId,
 };
 
-/// Pages of a list that are read at most.
-const PAGES: usize = 20;
+/// Least time between two texts that only tell progress, where a forge has no limit that matters.
+pub(super) const PROGRESS: Duration = Duration::from_secs(5);
 
 /// A repository on a forge, and how to get there. Every forge is made of one.
 #[derive(Clone, Debug)]
@@ -25,31 +33,62 @@ pub struct Remote {
     pub url: String,
     /// The repository, as the forge writes it in addresses.
     pub repository: String,
+    /// The branch that is watched; some forges show a status only with the branch that it is for.
+    pub branch: Option<String>,
     /// What the forge is asked with.
     pub credential: Credential,
-    /// The client.
+    /// The client, with its way there: proxy, authorities, certificate.
     pub client: Client,
-    /// How the forge is verified.
-    pub tls: Tls,
     /// The clock.
     pub clock: Clock,
 }
 
 /// How a forge wants a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(super) enum Scheme {
     /// `Authorization: <word> <token>`.
     Word(&'static str),
+    #[expect(dead_code, reason = "for the forges that come next")]
+    /// As the password of a user without a name.
+    Password,
+    /// Whatever this gives is a bearer token.
+    Issued(Arc<dyn Issuer>),
+}
+
+/// Makes tokens that live for a short time.
+pub(super) trait Issuer: Send + Sync {
+    /// Returns a token that is good for some minutes.
+    fn token(&self) -> BoxFuture<'_, Result<Secret, ForgeError>>;
+
+    /// Forgets a token that was refused.
+    fn forget(&self, token: &Secret);
 }
 
 /// The API of one repository.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Api {
-    forge: &'static str,
+    pub(super) forge: &'static str,
     /// Segments of the path to the repository, below the address.
-    root: Vec<String>,
-    scheme: Scheme,
-    remote: Remote,
+    pub(super) root: Vec<String>,
+    pub(super) scheme: Scheme,
+    /// Headers and query of every request.
+    pub(super) headers: &'static [(&'static str, &'static str)],
+    pub(super) query: &'static [(&'static str, &'static str)],
+    /// Says what a refused request was about, where the forge has a text for it.
+    pub(super) about_commit: fn(status: u16, text: &str) -> bool,
+    /// Leads to a commit, below the repository.
+    pub(super) commits: &'static [&'static str],
+    pub(super) remote: Remote,
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} {} at {}",
+            self.forge, self.remote.repository, self.remote.url
+        )
+    }
 }
 
 impl Api {
@@ -60,17 +99,42 @@ impl Api {
         root: &[&str],
         remote: Remote,
     ) -> Result<Self, ForgeError> {
-        Request::get(&remote.url).map_err(|error| ForgeError::Config {
+        let config = |text: String, hint: &str| ForgeError::Config {
             forge: forge.to_owned(),
-            text: error.to_string(),
-            hint: "give the address of the forge as --status-url https://HOST".to_owned(),
+            text,
+            hint: hint.to_owned(),
+        };
+        Request::get(&remote.url).map_err(|error| {
+            config(
+                error.to_string(),
+                "give the address of the forge as --status-url https://HOST",
+            )
         })?;
+        if matches!(remote.credential, Credential::App(_)) && !matches!(scheme, Scheme::Issued(_)) {
+            return Err(config(
+                "only GitHub has GitHub Apps".to_owned(),
+                "give a token as --status-token-file FILE",
+            ));
+        }
         Ok(Self {
             forge,
             root: root.iter().map(|&segment| segment.to_owned()).collect(),
             scheme,
+            headers: &[("accept", "application/json")],
+            query: &[],
+            about_commit: |_, _| false,
+            commits: &["commits"],
             remote,
         })
+    }
+
+    #[expect(dead_code, reason = "for the forges that come next")]
+    /// Returns the same API with another path below the address.
+    pub(super) fn below(&self, root: &[&str]) -> Self {
+        Self {
+            root: root.iter().map(|&segment| segment.to_owned()).collect(),
+            ..self.clone()
+        }
     }
 
     pub(super) fn forge(&self) -> String {
@@ -82,6 +146,11 @@ impl Api {
         self.send(Method::GET, path, query, None).await
     }
 
+    /// Posts to a part of the repository.
+    pub(super) async fn post(&self, path: &[&str], body: &Value) -> Result<Response, ForgeError> {
+        self.send(Method::POST, path, &[], Some(body)).await
+    }
+
     /// Sends a request to a part of the repository.
     pub(super) async fn send(
         &self,
@@ -90,9 +159,15 @@ impl Api {
         query: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Response, ForgeError> {
-        self.exchange(method, path, query, body)
-            .await
-            .map_err(|error| ForgeError::of_http(self.forge, &error))
+        let (response, secret) = self.exchange(method.clone(), path, query, body).await?;
+        match &self.scheme {
+            // A token that was issued may have been taken back before its time.
+            Scheme::Issued(issuer) if response.status == 401 => {
+                issuer.forget(&secret);
+                Ok(self.exchange(method, path, query, body).await?.0)
+            }
+            _ => Ok(response),
+        }
     }
 
     async fn exchange(
@@ -101,7 +176,21 @@ impl Api {
         path: &[&str],
         query: &[(&str, &str)],
         body: Option<&Value>,
-    ) -> Result<Response, Error> {
+    ) -> Result<(Response, Secret), ForgeError> {
+        let of_http = |error: Error| ForgeError::of_http(self.forge, &error);
+        let request = self.request(method, path, query, body).map_err(of_http)?;
+        let (request, secret) = self.sign(request).await?;
+        let response = self.remote.client.send(request).await.map_err(of_http)?;
+        Ok((response, secret))
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Request, Error> {
         let mut request = match body {
             Some(body) => Request::post_json(&self.remote.url, body)?,
             None => Request::get(&self.remote.url)?,
@@ -111,34 +200,36 @@ impl Api {
         if let Ok(mut segments) = request.url.path_segments_mut() {
             segments.pop_if_empty().extend(&self.root).extend(path);
         }
-        if !query.is_empty() {
-            request.url.query_pairs_mut().extend_pairs(query);
+        if !(query.is_empty() && self.query.is_empty()) {
+            request
+                .url
+                .query_pairs_mut()
+                .extend_pairs(query)
+                .extend_pairs(self.query);
         }
-        let request = request
-            .header("accept", "application/json")?
-            .tls(self.remote.tls.clone());
-        let (request, secret) = self.sign(request)?;
-        let mut response = self.remote.client.send(request).await?;
-        if !response.is_success() {
-            // What a forge says of a refusal is told; it might say back what it was asked with.
-            let body = String::from_utf8_lossy(&response.body).replace(secret.expose(), "***");
-            response.body = body.into();
+        for (name, value) in self.headers {
+            request = request.header(name, value)?;
         }
-        Ok(response)
+        Ok(request)
     }
 
-    fn sign(&self, request: Request) -> Result<(Request, Secret), Error> {
-        match &self.remote.credential {
-            Credential::Token(file) => {
-                let secret = file.read()?;
-                let Scheme::Word(word) = self.scheme;
-                Ok((request.authorization(word, &secret)?, secret))
+    async fn sign(&self, request: Request) -> Result<(Request, Secret), ForgeError> {
+        let of_http = |error: Error| ForgeError::of_http(self.forge, &error);
+        let secret = match (&self.scheme, &self.remote.credential) {
+            (Scheme::Issued(issuer), Credential::App(_)) => issuer.token().await?,
+            (_, Credential::Token(file) | Credential::Basic { password: file, .. }) => {
+                file.read().map_err(of_http)?
             }
-            Credential::Basic { username, password } => {
-                let secret = password.read()?;
-                Ok((request.basic(username, &secret)?, secret))
-            }
-        }
+            // `new` refuses it.
+            (_, Credential::App(_)) => Secret::new(""),
+        };
+        let signed = match (&self.scheme, &self.remote.credential) {
+            (_, Credential::Basic { username, .. }) => request.basic(username, &secret),
+            (Scheme::Word(word), _) => request.authorization(word, &secret),
+            (Scheme::Issued(_), _) => request.authorization("Bearer", &secret),
+            (Scheme::Password, _) => request.basic("", &secret),
+        };
+        Ok((signed.map_err(of_http)?, secret))
     }
 
     /// Reads what a successful response holds.
@@ -147,14 +238,8 @@ impl Api {
         response: &Response,
         what: &str,
     ) -> Result<T, ForgeError> {
-        if !response.is_success() {
-            return Err(self.refusal(response));
-        }
-        response.json().map_err(|_| ForgeError::Unavailable {
-            forge: self.forge(),
-            text: format!("what it answered is no {what}"),
-            retry_after: None,
-        })
+        self.done(response)?;
+        response.json().map_err(|_| self.odd(what))
     }
 
     /// Whether a response tells success.
@@ -165,65 +250,11 @@ impl Api {
         Err(self.refusal(response))
     }
 
-    /// Reads a list page by page. `size` is the name and the value of the parameter for what a page holds.
-    pub(super) async fn list<T: DeserializeOwned>(
-        &self,
-        path: &[&str],
-        query: &[(&str, &str)],
-        size: (&str, usize),
-    ) -> Result<Vec<T>, ForgeError> {
-        let refused = |response: &Response| self.refusal(response);
-        self.list_or(path, query, size, refused).await
-    }
-
-    /// Reads a list page by page; `refused` says what a refusal means.
-    pub(super) async fn list_or<T: DeserializeOwned>(
-        &self,
-        path: &[&str],
-        query: &[(&str, &str)],
-        (name, size): (&str, usize),
-        refused: impl Fn(&Response) -> ForgeError,
-    ) -> Result<Vec<T>, ForgeError> {
-        let limit = size.to_string();
-        let mut all = Vec::new();
-        for page in 1..=PAGES {
-            let page = page.to_string();
-            let query = [query, &[("page", page.as_str()), (name, limit.as_str())]].concat();
-            let response = self.get(path, &query).await?;
-            if !response.is_success() {
-                return Err(refused(&response));
-            }
-            let rows: Vec<T> = self.parse(&response, "list")?;
-            let count = rows.len();
-            all.extend(rows);
-            if count < size {
-                break;
-            }
-        }
-        Ok(all)
-    }
-
-    /// Says what a response without success means, by its status alone.
-    pub(super) fn refusal(&self, response: &Response) -> ForgeError {
-        let (forge, repository) = (self.forge(), self.remote.repository.clone());
-        let text = message(response);
-        match response.status {
-            401 => ForgeError::Unauthorized { forge },
-            403 => ForgeError::Forbidden {
-                forge,
-                repository,
-                text,
-            },
-            404 => ForgeError::NoRepository { forge, repository },
-            status @ (408 | 409 | 423 | 425 | 429 | 500..) => ForgeError::Unavailable {
-                forge,
-                text: format!("it answered {status}: {text}"),
-                retry_after: response.retry_after(),
-            },
-            status => ForgeError::Invalid {
-                forge,
-                text: format!("it answered {status}: {text}"),
-            },
+    fn odd(&self, what: &str) -> ForgeError {
+        ForgeError::Unavailable {
+            forge: self.forge(),
+            text: format!("what it answered is no {what}"),
+            retry_after: None,
         }
     }
 
@@ -232,25 +263,6 @@ impl Api {
             forge: self.forge(),
             commit: commit.to_string(),
         }
-    }
-
-    /// Whether the forge answers, and says that a part of the repository is not there.
-    pub(super) async fn lacks(&self, path: &[&str]) -> bool {
-        self.get(path, &[])
-            .await
-            .is_ok_and(|response| response.status == 404)
-    }
-}
-
-/// Returns the message of an error, or what there is instead of one.
-pub(super) fn message(response: &Response) -> String {
-    #[derive(Deserialize)]
-    struct Fault {
-        message: String,
-    }
-    match response.json::<Fault>() {
-        Ok(fault) => excerpt(&fault.message, 200),
-        Err(_) => response.text(),
     }
 }
 
@@ -262,21 +274,24 @@ pub(super) fn owner_and_name(forge: &str, repository: &str) -> Result<(String, S
         Some((owner, name)) if is_segment(owner) && is_segment(name) => {
             Ok((owner.to_owned(), name.to_owned()))
         }
-        _ => Err(ForgeError::Config {
-            forge: forge.to_owned(),
-            text: format!("`{}` is not a repository", excerpt(repository, 100)),
-            hint: "give the repository as --status-repo OWNER/NAME".to_owned(),
-        }),
+        _ => Err(no_repository(forge, repository, "OWNER/NAME")),
     }
 }
 
-fn is_segment(text: &str) -> bool {
+/// Says that a text does not name a repository.
+pub(super) fn no_repository(forge: &str, repository: &str, form: &str) -> ForgeError {
+    ForgeError::Config {
+        forge: forge.to_owned(),
+        text: format!("`{}` is not a repository", excerpt(repository, 100)),
+        hint: format!("give the repository as --status-repo {form}"),
+    }
+}
+
+/// Whether a text is one segment of the address of a repository.
+pub(super) fn is_segment(text: &str) -> bool {
     !text.is_empty()
         && !matches!(text, "." | "..")
         && text
             .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~'))
 }
-
-/// Least time between two texts that only tell progress, where a forge has no limit that matters.
-pub(super) const PROGRESS: Duration = Duration::from_secs(5);

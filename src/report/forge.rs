@@ -192,13 +192,28 @@ impl Classified for ForgeError {
                 "make a token with the right to write the repository, and give its file by --status-token-file"
                     .to_owned()
             }
-            Self::Forbidden { .. } => {
-                "give the token the scope `write:repository`, and its user write access".to_owned()
-            }
-            Self::NoRepository { .. } => "check --status-repo (OWNER/NAME) and --status-url".to_owned(),
+            Self::Forbidden { forge, .. } => format!("give the token {}", right(forge)),
+            Self::NoRepository { .. } => "check --status-repo and --status-url".to_owned(),
             Self::UnknownCommit { .. } => "push the commit to the forge".to_owned(),
             Self::Config { hint, .. } => hint.clone(),
             Self::Invalid { .. } | Self::Unavailable { .. } | Self::Contended { .. } => return None,
         })
+    }
+}
+
+/// What a token needs.
+fn right(forge: &str) -> &'static str {
+    match forge {
+        "github" => {
+            "the permission \"Commit statuses: write\" (a classic one: `repo:status`), and an App also \"Checks: write\""
+        }
+        "github-deployments" => "the permission \"Deployments: write\" (a classic one: `repo_deployment`)",
+        "gitlab" => {
+            "the scope `api`, and its user the role Developer; of a protected branch, the right to push to it"
+        }
+        "bitbucket" => "the scope `repository:write` (for pull requests: `pullrequest:write`)",
+        "bitbucket-server" => "the permission to read the repository (for pull requests: to write it)",
+        "azuredevops" => "the scope \"Code (status)\", for pull requests \"Code (read and write)\"",
+        _ => "the scope `write:repository`, and its user write access",
     }
 }

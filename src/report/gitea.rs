@@ -4,19 +4,23 @@ mod pulls;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use ::http::Method;
 use futures::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{
     CommitState, CommitStatus, Forge, ForgeError, PullRequests, Remote,
-    api::{self, Api, Scheme},
+    api::{self, Api, By, Pages, Scheme},
 };
-use crate::{http::Response, repo::CommitId};
+use crate::repo::CommitId;
 
-/// Rows per page; Gitea gives no more.
-const PAGE: (&str, usize) = ("limit", 50);
+/// Gitea gives no more than 50 rows at once.
+const PAGES: Pages = Pages {
+    name: "limit",
+    size: 50,
+    by: By::Number,
+    field: None,
+};
 
 /// One repository on a Gitea or Forgejo.
 #[derive(Clone, Debug)]
@@ -37,21 +41,16 @@ impl Gitea {
         };
         let root = ["api", "v1", "repos", &owner, &name];
         Ok(Self {
-            api: Api::new(Self::NAME, Scheme::Word("token"), &root, remote)?,
+            api: Api {
+                commits: &["git", "commits"],
+                // Versions differ in how they tell an unknown commit; where there is a text, it names the object.
+                about_commit: |status, text| {
+                    matches!(status, 400 | 404 | 422 | 500)
+                        && (text.contains("object does not exist") || text.contains("sha"))
+                },
+                ..Api::new(Self::NAME, Scheme::Word("token"), &root, remote)?
+            },
         })
-    }
-
-    /// Says what a response without success means.
-    fn refusal(&self, commit: &CommitId, response: &Response) -> ForgeError {
-        // Versions differ in how they tell an unknown commit; where there is a text, it names the object.
-        let lower = api::message(response).to_lowercase();
-        let about_commit = lower.contains("object does not exist")
-            || lower.contains("sha")
-            || lower.contains(commit.as_str());
-        match response.status {
-            400 | 404 | 422 | 500 if about_commit => self.api.unknown(commit),
-            _ => self.api.refusal(response),
-        }
     }
 
     async fn post_one(&self, commit: &CommitId, status: &CommitStatus) -> Result<(), ForgeError> {
@@ -61,8 +60,7 @@ impl Gitea {
             "description": status.description,
             "target_url": status.target_url.as_deref().unwrap_or_default(),
         });
-        let path = ["statuses", commit.as_str()];
-        let response = self.api.send(Method::POST, &path, &[], Some(&body)).await?;
+        let response = self.api.post(&["statuses", commit.as_str()], &body).await?;
         if response.is_success() {
             return Ok(());
         }
@@ -70,18 +68,16 @@ impl Gitea {
         if response.status == 500 && self.api.lacks(&["git", "commits", commit.as_str()]).await {
             return Err(self.api.unknown(commit));
         }
-        Err(self.refusal(commit, &response))
+        Err(self.api.refusal_of(commit, &response).await)
     }
 
     async fn read_all(&self, commit: &CommitId) -> Result<Vec<CommitStatus>, ForgeError> {
-        let path = ["statuses", commit.as_str()];
-        let refused = |response: &Response| self.refusal(commit, response);
-        let rows = match self.api.list_or::<Row>(&path, &[], PAGE, refused).await {
-            Err(ForgeError::UnknownCommit { .. }) => return Ok(Vec::new()),
-            rows => rows?,
-        };
         let mut newest: BTreeMap<String, Row> = BTreeMap::new();
-        for row in rows {
+        for row in self
+            .api
+            .list_of::<Row>(commit, &["statuses", commit.as_str()], &[], PAGES)
+            .await?
+        {
             match newest.get(&row.context) {
                 Some(known) if known.id > row.id => {}
                 _ => drop(newest.insert(row.context.clone(), row)),

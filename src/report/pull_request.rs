@@ -2,6 +2,7 @@
 //! comment on each up to date.
 
 use futures::future::BoxFuture;
+use serde::Deserialize;
 
 use super::ForgeError;
 use crate::{http::excerpt, repo::CommitId};
@@ -68,8 +69,30 @@ pub(super) fn marked(marker: &str, body: &str) -> String {
     format!("{}\n\n{}", cut(body.trim(), COMMENT), sign(marker))
 }
 
+/// A comment as most forges list it.
+#[derive(Deserialize)]
+pub(super) struct Comment {
+    pub(super) id: u64,
+    #[serde(default)]
+    pub(super) body: String,
+}
+
+impl Comment {
+    /// Whether there is nothing to change.
+    pub(super) fn says(&self, text: &str) -> bool {
+        self.body.trim_end() == text
+    }
+}
+
+/// Finds our comment.
+pub(super) fn ours(comments: Vec<Comment>, marker: &str) -> Option<Comment> {
+    comments
+        .into_iter()
+        .find(|comment| is_marked(marker, &comment.body))
+}
+
 /// Whether a comment is the one with this marker.
-pub(super) fn is_marked(marker: &str, comment: &str) -> bool {
+fn is_marked(marker: &str, comment: &str) -> bool {
     comment.trim_end().ends_with(&sign(marker))
 }
 

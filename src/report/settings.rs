@@ -9,7 +9,7 @@ use std::{
 use super::{CommitStatus, Credential, Forge, ForgeError, Gitea, Notes, Remote};
 use crate::{
     clock::Clock,
-    http::{Client, SecretFile, Tls, excerpt},
+    http::{Client, SecretFile, excerpt},
     repo::CommitId,
 };
 
@@ -147,9 +147,9 @@ impl Settings {
         Ok(Remote {
             url,
             repository,
+            branch: None,
             credential,
             client: client.clone(),
-            tls: Tls::default(),
             clock,
         })
     }

@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::pull_request::cut;
 use crate::{canary::CommitReport, http::excerpt, manifest::ObjectKey};
 
 /// State of a commit status.
@@ -71,6 +72,9 @@ pub struct CommitStatus {
     pub description: String,
     /// Where to read more.
     pub target_url: Option<String>,
+    /// More text, in markdown, for forges that have a page for it. It goes with a status, but is no reason to
+    /// post one: it is not part of what makes two statuses differ.
+    pub detail: Option<String>,
 }
 
 impl CommitStatus {
@@ -78,6 +82,8 @@ impl CommitStatus {
     pub const DESCRIPTION: usize = 140;
     /// Greatest length of a context, in characters.
     pub const CONTEXT: usize = 255;
+    /// Greatest length of the text for a page of its own, in characters.
+    pub const DETAIL: usize = 16_000;
 
     /// Makes a status; texts that are too long are cut.
     #[must_use]
@@ -87,7 +93,15 @@ impl CommitStatus {
             state,
             description: excerpt(description, Self::DESCRIPTION),
             target_url: None,
+            detail: None,
         }
+    }
+
+    /// Sets the text for a page of its own.
+    #[must_use]
+    pub fn with_detail(mut self, detail: Option<String>) -> Self {
+        self.detail = detail.map(|detail| cut(&detail, Self::DETAIL));
+        self
     }
 
     /// Sets where to read more.
@@ -102,6 +116,25 @@ impl CommitStatus {
     pub fn digest(&self) -> String {
         let url = self.target_url.as_deref().unwrap_or_default();
         digest(&[&self.context, self.state.name(), &self.description, url])
+    }
+}
+
+/// What stands before the text of an error on forges whose only word for what is not good is "failed".
+const ERROR: &str = "error: ";
+
+/// Returns the description for a forge that does not tell errors from failures; [`plain`] reads it back.
+pub(super) fn spoken(status: &CommitStatus) -> String {
+    match status.state {
+        CommitState::Error => format!("{ERROR}{}", status.description),
+        _ => status.description.clone(),
+    }
+}
+
+/// Reads a status of a forge that does not tell errors from failures.
+pub(super) fn plain(context: &str, state: CommitState, description: &str) -> CommitStatus {
+    match description.strip_prefix(ERROR) {
+        Some(text) if state == CommitState::Failure => CommitStatus::new(context, CommitState::Error, text),
+        _ => CommitStatus::new(context, state, description),
     }
 }
 

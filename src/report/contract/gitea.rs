@@ -1,6 +1,8 @@
 //! A Gitea as its documentation describes it and as 1.26 was seen to behave, in this process: tokens, scopes,
 //! append-only rows, pages, and the odd answer for an unknown commit.
 
+mod rules;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
@@ -66,10 +68,7 @@ pub(super) fn start(rules: Rules) -> Client {
             get(list).post(create),
         )
         .route("/sub/api/v1/repos/{owner}/{name}/git/commits/{sha}", get(commit))
-        .route(
-            "/sub/api/v1/repos/{owner}/{name}",
-            get(|| async { Json(json!({})) }),
-        )
+        .route("/sub/api/v1/repos/{owner}/{name}", get(repository))
         .route(
             "/sub/api/v1/repos/{owner}/{name}/commits/{sha}/pull",
             get(merged_by),
@@ -94,8 +93,11 @@ type Target = Path<(String, String, String)>;
 
 fn fault(status: u16, message: &str) -> Response {
     let body = Json(json!({ "message": message, "url": "http://forge/api/swagger" }));
-    let status = StatusCode::from_u16(status).unwrap();
-    (status, [("retry-after", "7")], body).into_response()
+    let mut response = (StatusCode::from_u16(status).unwrap(), body).into_response();
+    if status == 429 || status >= 500 {
+        response.headers_mut().insert("retry-after", "7".parse().unwrap());
+    }
+    response
 }
 
 impl Server {
@@ -161,6 +163,18 @@ async fn commit(State(server): State<Server>, target: Target, headers: HeaderMap
         return Json(json!({ "sha": sha })).into_response();
     }
     fault(404, &format!("commit doesn't exist: {sha}"))
+}
+
+async fn repository(
+    State(server): State<Server>,
+    Path((owner, name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let target = Path((owner, name, String::new()));
+    match server.admit(&target, &headers, false).await {
+        Ok(()) => Json(json!({ "full_name": "team/app" })).into_response(),
+        Err(refusal) => refusal,
+    }
 }
 
 async fn list(

@@ -8,9 +8,9 @@ use serde_json::json;
 use super::{
     super::{
         ForgeError, NewPullRequest, PullRequest, PullRequests,
-        pull_request::{cut, is_marked, marked},
+        pull_request::{Comment, cut, marked, ours},
     },
-    Gitea, PAGE,
+    Gitea, PAGES,
 };
 use crate::repo::CommitId;
 
@@ -27,13 +27,6 @@ struct Head {
     branch: String,
 }
 
-#[derive(Deserialize)]
-struct Comment {
-    id: u64,
-    #[serde(default)]
-    body: String,
-}
-
 impl Gitea {
     async fn open_one(&self, request: &NewPullRequest) -> Result<PullRequest, ForgeError> {
         if let Some(open) = self.find_open(&request.head).await? {
@@ -43,7 +36,7 @@ impl Gitea {
             "head": request.head, "base": request.base, "title": request.short_title(),
             "body": cut(&request.body, NewPullRequest::BODY),
         });
-        let response = self.api.send(Method::POST, &["pulls"], &[], Some(&body)).await?;
+        let response = self.api.post(&["pulls"], &body).await?;
         // Somebody else was faster.
         if response.status == 409
             && let Some(open) = self.find_open(&request.head).await?
@@ -54,7 +47,7 @@ impl Gitea {
     }
 
     async fn find_open(&self, head: &str) -> Result<Option<PullRequest>, ForgeError> {
-        let open: Vec<Pull> = self.api.list(&["pulls"], &[("state", "open")], PAGE).await?;
+        let open: Vec<Pull> = self.api.list(&["pulls"], &[("state", "open")], PAGES).await?;
         Ok(open
             .into_iter()
             .find(|pull| pull.head.branch == head)
@@ -78,17 +71,16 @@ impl Gitea {
         let path = ["issues", number.as_str(), "comments"];
         // This list has no pages; it is bounded by what the client reads.
         let comments: Vec<Comment> = self.api.parse(&self.api.get(&path, &[]).await?, "list")?;
-        let ours = comments.iter().find(|comment| is_marked(marker, &comment.body));
         let text = marked(marker, body);
         let body = json!({ "body": text });
-        let response = match ours {
-            Some(ours) if ours.body.trim_end() == text => return Ok(()),
-            Some(ours) => {
-                let id = ours.id.to_string();
+        let response = match ours(comments, marker) {
+            Some(comment) if comment.says(&text) => return Ok(()),
+            Some(comment) => {
+                let id = comment.id.to_string();
                 let path = ["issues", "comments", id.as_str()];
                 self.api.send(Method::PATCH, &path, &[], Some(&body)).await?
             }
-            None => self.api.send(Method::POST, &path, &[], Some(&body)).await?,
+            None => self.api.post(&path, &body).await?,
         };
         self.api.done(&response)
     }

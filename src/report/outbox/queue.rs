@@ -186,7 +186,10 @@ impl Queue {
         let key = (commit.clone(), status.context.clone());
         self.count += 1;
         if let Some(item) = self.items.get_mut(&key) {
-            if item.digest != digest {
+            if item.digest == digest {
+                // It goes with a status that is posted for another reason.
+                item.status.detail = status.detail;
+            } else {
                 item.status = status;
                 item.digest = digest;
                 item.order = self.count;
