@@ -5,6 +5,7 @@ mod cache;
 mod diff;
 mod fields;
 mod hash;
+pub mod kustomize;
 mod locate;
 mod object;
 mod quantity;

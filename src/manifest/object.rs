@@ -131,6 +131,12 @@ impl From<Value> for Object {
     }
 }
 
+impl From<Arc<Value>> for Object {
+    fn from(value: Arc<Value>) -> Self {
+        Self(value)
+    }
+}
+
 impl Object {
     /// Returns the raw JSON.
     #[must_use]

@@ -20,11 +20,11 @@ pub const MAX_FILE_BYTES: usize = 1 << 20;
 /// The most that is read of one revision.
 pub const MAX_TOTAL_BYTES: usize = 64 << 20;
 /// The most documents in one file.
-const MAX_DOCUMENTS: usize = 1_000;
+pub(super) const MAX_DOCUMENTS: usize = 1_000;
 /// The deepest nesting.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 /// The most nodes that the aliases of one document may expand to.
-const MAX_ALIAS_NODES: usize = 10_000;
+pub(super) const MAX_ALIAS_NODES: usize = 10_000;
 
 /// What a pointer to Git LFS begins with.
 const LFS: &[u8] = b"version https://git-lfs";
@@ -147,7 +147,7 @@ impl Documents {
     }
 }
 
-fn whole_file(file: &str, message: String, hint: &str) -> Problem {
+pub(super) fn whole_file(file: &str, message: String, hint: &str) -> Problem {
     let (file, hint) = (file.to_owned(), hint.to_owned());
     Problem {
         file,
@@ -159,7 +159,7 @@ fn whole_file(file: &str, message: String, hint: &str) -> Problem {
     }
 }
 
-fn text_of<'a>(bytes: &'a [u8], file: &str) -> Result<&'a str, Box<Problem>> {
+pub(super) fn text_of<'a>(bytes: &'a [u8], file: &str) -> Result<&'a str, Box<Problem>> {
     let fail = |message: &str, hint: &str| Err(Box::new(whole_file(file, message.to_owned(), hint)));
     if bytes.len() > MAX_FILE_BYTES {
         let message = format!(
@@ -265,7 +265,7 @@ fn sort_in(value: Value, chunk: &Chunk<'_>, file: &Arc<str>, found: &mut Documen
 }
 
 /// Returns the line of the first field of a document.
-fn content_line(chunk: &Chunk<'_>) -> u32 {
+pub(super) fn content_line(chunk: &Chunk<'_>) -> u32 {
     let blank = |line: &&str| {
         let line = line.strip_prefix("---").unwrap_or(line).trim();
         line.is_empty() || line.starts_with('#')
@@ -351,7 +351,7 @@ fn in_our_words(raw: &str, error: &serde_saphyr::Error) -> (String, &'static str
 }
 
 /// Prints a line with a mark below a column.
-fn snippet(text: &str, line: u32, column: u32) -> String {
+pub(super) fn snippet(text: &str, line: u32, column: u32) -> String {
     const WIDTH: usize = 100;
     let Some(shown) = text.lines().nth(line.saturating_sub(1) as usize) else {
         return String::new();
