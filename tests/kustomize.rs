@@ -3,6 +3,8 @@
 //! `beyond: WORDS` (Serin does not render it, and says so with these words) or `wrong: WORDS` (kustomize refuses
 //! it, and so does Serin). `expected/DIR.yaml` is what the real kustomize prints; the `real` tier holds it to that.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 #[path = "kustomize/fixture.rs"]
 mod fixture;
 #[path = "kustomize/folder.rs"]
@@ -25,7 +27,7 @@ fn every_fixture_is_rendered_as_kustomize_renders_it() {
         for build in &fixture.builds {
             builds += 1;
             let said = match renderer.build(&build.dir, &Overlay::default()) {
-                Ok(built) => fixture::objects(&built),
+                Ok(built) => Ok(fixture::objects(&built)),
                 Err(unrendered) => Err(unrendered.fault),
             };
             let complaint = match (&build.expect, said) {

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use serin::manifest::{
     documents,
-    kustomize::{Built, Fault},
+    kustomize::{Built, Rendered},
 };
 
 use crate::folder::Folder;
@@ -96,12 +96,9 @@ pub(crate) fn printed(text: &str) -> Vec<Value> {
         .collect()
 }
 
-pub(crate) fn objects(built: &Built) -> Result<Vec<Value>, Fault> {
-    Ok(built
-        .objects
-        .iter()
-        .map(|rendered| rendered.object.value().clone())
-        .collect())
+pub(crate) fn objects(built: &Built) -> Vec<Value> {
+    let value = |rendered: &Rendered| rendered.object.value().clone();
+    built.objects.iter().map(value).collect()
 }
 
 /// How two sets of objects differ, whatever their order.

@@ -29,10 +29,10 @@ fn build(kustomize: &Path, root: &Path, dir: &str) -> Option<String> {
         .then(|| String::from_utf8(output.stdout).unwrap())
 }
 
-/// `SERIN_WRITE_EXPECTED=1` writes the expected outputs anew.
+/// `SERIN_UPDATE=1` writes the expected outputs anew.
 #[test]
 fn the_expected_outputs_are_what_kustomize_prints() {
-    let write = std::env::var_os("SERIN_WRITE_EXPECTED").is_some();
+    let write = std::env::var_os("SERIN_UPDATE").is_some();
     let kustomize = kustomize();
     let mut failures = Vec::new();
     for fixture in fixtures() {

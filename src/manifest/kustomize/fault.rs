@@ -7,7 +7,7 @@ use crate::{
     manifest::Problem,
 };
 
-pub(super) type Outcome<T> = Result<T, Box<Fault>>;
+pub(super) type Outcome<T> = Result<T, Fault>;
 
 /// Why a directory cannot be rendered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]

@@ -82,20 +82,20 @@ impl File {
         let read = || read(&self.bytes, &self.path, dialect).map(Arc::from);
         kept.get_or_init(read)
             .clone()
-            .map_err(|problem| Box::new(Fault::Wrong(*problem)))
+            .map_err(|problem| Fault::Wrong(*problem))
     }
 
     /// Returns the objects, the items of lists one by one.
     pub(super) fn items(&self) -> Outcome<Arc<[Item]>> {
         if let Some(known) = self.items.get() {
-            return known.clone().map_err(|problem| Box::new(Fault::Wrong(*problem)));
+            return known.clone().map_err(|problem| Fault::Wrong(*problem));
         }
         let texts = self.texts()?;
         let made = || objects(&texts, &self.path).map(Arc::from);
         self.items
             .get_or_init(made)
             .clone()
-            .map_err(|problem| Box::new(Fault::Wrong(*problem)))
+            .map_err(|problem| Fault::Wrong(*problem))
     }
 }
 
@@ -130,7 +130,7 @@ fn sort_in(item: Item, items: &mut Vec<Item>, lists: &mut Vec<Item>) -> Result<(
                 .iter()
                 .map(|value| Item::new(Arc::new(value.clone()), Arc::clone(&item.file), item.line, &[])),
         ),
-        Some(_) => return Err(bad(&item, "`items` of a list is not a list")),
+        Some(_) => return Err(Box::new(bad(&item, "`items` of a list is not a list"))),
     }
     Ok(())
 }
@@ -147,19 +147,19 @@ fn is_empty(value: &Value) -> bool {
 
 fn check(item: &Item) -> Result<(), Box<Problem>> {
     if !item.value.is_object() {
-        return Err(bad(item, "not a Kubernetes object"));
+        return Err(Box::new(bad(item, "not a Kubernetes object")));
     }
     if item.kind().is_empty() {
-        return Err(bad(item, "an object without a kind"));
+        return Err(Box::new(bad(item, "an object without a kind")));
     }
     if item.kind().ends_with("List") {
         return Ok(());
     }
     if item.name().is_empty() {
-        return Err(bad(item, "an object without metadata.name"));
+        return Err(Box::new(bad(item, "an object without metadata.name")));
     }
     if has_null_entry(&item.value) {
-        return Err(bad(item, "a list has an empty entry"));
+        return Err(Box::new(bad(item, "a list has an empty entry")));
     }
     Ok(())
 }
@@ -172,8 +172,8 @@ fn has_null_entry(value: &Value) -> bool {
     }
 }
 
-fn bad(item: &Item, message: &str) -> Box<Problem> {
-    Box::new(Problem {
+fn bad(item: &Item, message: &str) -> Problem {
+    Problem {
         file: item.file.to_string(),
         line: item.line,
         column: 1,
@@ -181,5 +181,5 @@ fn bad(item: &Item, message: &str) -> Box<Problem> {
         snippet: String::new(),
         hint: "kustomize takes only whole objects: give it apiVersion, kind and metadata.name, or leave the file out"
             .to_owned(),
-    })
+    }
 }

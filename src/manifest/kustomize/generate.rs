@@ -106,7 +106,7 @@ fn make(
     if options.immutable {
         object.insert("immutable".to_owned(), json!(true));
     }
-    let (line, _) = (spot.problem("", "").line, ());
+    let line = spot.problem("", "").line;
     let mut item = Item::new(Value::Object(object).into(), spot.file.path().clone(), line, &[]);
     item.hashed = !options.disable_name_suffix_hash;
     item.behavior = match generator.behavior.as_str() {

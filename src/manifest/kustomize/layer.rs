@@ -87,10 +87,7 @@ impl<'a> Renderer<'a> {
             Ok(objects) => Ok(Built { objects, inputs }),
             Err(fault) => {
                 closure::add(self.loader.files, &dir, overlay, &mut inputs);
-                Err(Unrendered {
-                    fault: *fault,
-                    inputs,
-                })
+                Err(Unrendered { fault, inputs })
             }
         }
     }
@@ -109,7 +106,7 @@ impl<'a> Renderer<'a> {
                     "there is no such directory"
                 };
                 let hint = "add a kustomization.yaml, or name a directory that has one";
-                return Err(Box::new(Fault::Wrong(nowhere(dir, message, hint))));
+                return Err(Fault::Wrong(nowhere(dir, message, hint)));
             }
         };
         overlay.add_to(&mut loaded.spec, dir, self.loader.files);
@@ -168,7 +165,7 @@ impl<'a> Renderer<'a> {
 
     /// Renders a directory that is a resource of another, or takes what it was rendered to before.
     fn directory(&mut self, place: &Place<'_>, dir: String, spot: &Spot) -> Outcome<Rc<Known>> {
-        self.enter(place, &dir, spot)?;
+        enter(place, &dir, spot)?;
         let key = (self.loader.rules, dir.clone());
         let known = self.known.get(&key).filter(|known| {
             let round = |dir: &String| place.contained_in(dir).is_some();
@@ -218,7 +215,7 @@ impl<'a> Renderer<'a> {
                 "correct the path: a component is a directory",
             ));
         };
-        self.enter(place, &dir, spot)?;
+        enter(place, &dir, spot)?;
         if let Some(dirs) = self.dirs.last_mut() {
             dirs.insert(dir.clone());
         }
@@ -230,22 +227,6 @@ impl<'a> Renderer<'a> {
             ));
         }
         self.layer(&place.below(dir), &loaded, layer)
-    }
-
-    fn enter(&mut self, place: &Place<'_>, dir: &str, spot: &Spot) -> Outcome<()> {
-        if place.depth >= MAX_LAYERS {
-            return Err(spot.too_much(format!("kustomizations are nested deeper than {MAX_LAYERS}")));
-        }
-        match place.contained_in(dir) {
-            Some(visited) => Err(spot.wrong(
-                format!(
-                    "a cycle: {} contains {visited}, which led here",
-                    if dir.is_empty() { "." } else { dir }
-                ),
-                "name a directory that does not lead back",
-            )),
-            None => Ok(()),
-        }
     }
 
     fn at(&mut self, dir: &str, spot: &Spot) -> Outcome<Loaded> {
@@ -344,6 +325,23 @@ impl Layer {
     /// Notes which keys are there, after they changed.
     pub(super) fn count(&mut self) {
         self.ids = self.items.iter().map(Item::id).collect();
+    }
+}
+
+/// Sees that going into a directory ends.
+fn enter(place: &Place<'_>, dir: &str, spot: &Spot) -> Outcome<()> {
+    if place.depth >= MAX_LAYERS {
+        return Err(spot.too_much(format!("kustomizations are nested deeper than {MAX_LAYERS}")));
+    }
+    match place.contained_in(dir) {
+        Some(visited) => Err(spot.wrong(
+            format!(
+                "a cycle: {} contains {visited}, which led here",
+                if dir.is_empty() { "." } else { dir }
+            ),
+            "name a directory that does not lead back",
+        )),
+        None => Ok(()),
     }
 }
 

@@ -45,16 +45,16 @@ impl Spot {
         }
     }
 
-    pub(super) fn wrong(&self, message: impl Into<String>, hint: &str) -> Box<Fault> {
-        Box::new(Fault::Wrong(self.problem(message, hint)))
+    pub(super) fn wrong(&self, message: impl Into<String>, hint: &str) -> Fault {
+        Fault::Wrong(self.problem(message, hint))
     }
 
-    pub(super) fn beyond(&self, message: impl Into<String>, hint: &str) -> Box<Fault> {
-        Box::new(Fault::Beyond(self.problem(message, hint)))
+    pub(super) fn beyond(&self, message: impl Into<String>, hint: &str) -> Fault {
+        Fault::Beyond(self.problem(message, hint))
     }
 
-    pub(super) fn too_much(&self, message: impl Into<String>) -> Box<Fault> {
-        Box::new(Fault::TooMuch(self.problem(message, "split it")))
+    pub(super) fn too_much(&self, message: impl Into<String>) -> Fault {
+        Fault::TooMuch(self.problem(message, "split it"))
     }
 }
 
@@ -130,7 +130,7 @@ impl<'a> Loader<'a> {
                 let message = format!("{path} cannot be read: {error}");
                 let hint = "Serin reads only plain files of the repository";
                 return Err(spot.map_or_else(
-                    || Box::new(Fault::Beyond(nowhere(path, &message, hint))),
+                    || Fault::Beyond(nowhere(path, &message, hint)),
                     |spot| spot.beyond(message.clone(), hint),
                 ));
             }
@@ -140,7 +140,7 @@ impl<'a> Loader<'a> {
         if self.read > MAX_FILES || self.bytes > MAX_TOTAL_BYTES {
             let message =
                 format!("more than {MAX_FILES} files or {MAX_TOTAL_BYTES} bytes belong to one build");
-            return Err(Box::new(Fault::TooMuch(nowhere(path, &message, "split it"))));
+            return Err(Fault::TooMuch(nowhere(path, &message, "split it")));
         }
         Ok(Some(file))
     }
@@ -197,11 +197,7 @@ impl<'a> Loader<'a> {
             };
             if let Some(first) = &found {
                 let message = format!("{dir} has two kustomization files, {} too", first.path());
-                return Err(Box::new(Fault::Wrong(nowhere(
-                    &path,
-                    &message,
-                    "remove one of the two",
-                ))));
+                return Err(Fault::Wrong(nowhere(&path, &message, "remove one of the two")));
             }
             found = Some(file);
         }

@@ -402,7 +402,7 @@ mod tests {
 
     use super::*;
 
-    fn pod(spec: Value, patch: Value) -> Value {
+    fn pod(spec: &Value, patch: &Value) -> Value {
         let merged = merge(
             json!({"spec": spec}),
             &json!({"spec": patch}),
@@ -414,8 +414,8 @@ mod tests {
     #[test]
     fn entries_are_merged_by_name_and_the_new_come_first() {
         let merged = pod(
-            json!({"containers": [{"name": "a", "image": "1", "args": ["x"]}, {"name": "b"}]}),
-            json!({"containers": [{"name": "b", "image": "2"}, {"name": "c"}]}),
+            &json!({"containers": [{"name": "a", "image": "1", "args": ["x"]}, {"name": "b"}]}),
+            &json!({"containers": [{"name": "b", "image": "2"}, {"name": "c"}]}),
         );
         assert_eq!(
             merged,
@@ -426,8 +426,8 @@ mod tests {
     #[test]
     fn directives_delete_and_replace() {
         let merged = pod(
-            json!({"containers": [{"name": "a"}, {"name": "b"}], "nodeSelector": {"x": "1"}, "volumes": [{"name": "v"}]}),
-            json!({
+            &json!({"containers": [{"name": "a"}, {"name": "b"}], "nodeSelector": {"x": "1"}, "volumes": [{"name": "v"}]}),
+            &json!({
                 "containers": [{"name": "a", "$patch": "delete"}],
                 "nodeSelector": {"$patch": "replace", "y": "2"},
                 "volumes": [{"$patch": "replace"}, {"name": "w"}],

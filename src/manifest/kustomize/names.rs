@@ -181,6 +181,11 @@ pub(super) fn hash(items: &mut [Item]) {
     }
 }
 
+/// Hex digits, some of them replaced so that no words come about.
+const DIGITS: [char; 16] = [
+    'g', 'h', '2', 'k', '4', '5', '6', '7', '8', '9', 'm', 'b', 'c', 'd', 't', 'f',
+];
+
 /// The hash of a ConfigMap's or Secret's content, ten letters and digits.
 fn content_hash(item: &Item) -> String {
     let kind = item.kind();
@@ -207,16 +212,11 @@ fn content_hash(item: &Item) -> String {
         .replace('\u{2028}', "\\u2028")
         .replace('\u{2029}', "\\u2029");
     let digest = Sha256::digest(text.as_bytes());
-    let hex: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
-    hex.chars()
-        .map(|c| match c {
-            '0' => 'g',
-            '1' => 'h',
-            '3' => 'k',
-            'a' => 'm',
-            'e' => 't',
-            other => other,
-        })
+    let digit = |half: u8| DIGITS.get(usize::from(half)).copied().unwrap_or_default();
+    digest
+        .iter()
+        .take(5)
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
         .collect()
 }
 

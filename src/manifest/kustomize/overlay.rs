@@ -78,7 +78,7 @@ impl Overlay {
         set(&mut spec.name_prefix, &self.name_prefix);
         set(&mut spec.name_suffix, &self.name_suffix);
         spec.patches.extend(self.patches.iter().map(|patch| Patch {
-            patch: patch.patch.clone(),
+            text: patch.patch.clone(),
             target: patch.target.clone(),
             ..Patch::default()
         }));

@@ -29,12 +29,10 @@ pub(super) fn strategic_merges(
         let spot = loaded.spot.at(&format!("/patchesStrategicMerge/{at}"));
         // For old times' sake it may be a patch as it is; else it names a file.
         let inline = inline(text, &spot);
-        let read = match inline.texts().and_then(|texts| wholes(&texts, &spot)) {
-            Ok(patches) => patches,
-            Err(_) => {
-                let file = loader.needed(place, text, &spot)?;
-                file.items()?.to_vec()
-            }
+        let read = if let Ok(patches) = inline.texts().and_then(|texts| wholes(&texts, &spot)) {
+            patches
+        } else {
+            loader.needed(place, text, &spot)?.items()?.to_vec()
         };
         all.extend(read.into_iter().map(|patch| (patch, spot.clone())));
     }
@@ -124,7 +122,7 @@ enum Content {
 }
 
 fn content(loader: &mut Loader<'_>, place: &Place<'_>, patch: &Patch, spot: &Spot) -> Outcome<Content> {
-    let file = match (patch.patch.trim(), patch.path.as_str()) {
+    let file = match (patch.text.trim(), patch.path.as_str()) {
         ("", "") => return Err(spot.wrong("neither `patch` nor `path` is given", "give one of the two")),
         ("", path) => loader.needed(place, path, &spot.at("/path"))?,
         (text, "") => inline(text, spot),
@@ -162,7 +160,9 @@ fn wholes(texts: &[Text], spot: &Spot) -> Outcome<Vec<Item>> {
             "a strategic merge patch needs apiVersion, kind and metadata.name",
         )
     })?;
-    items.iter_mut().for_each(|item| item.line = spot.line);
+    for item in &mut items {
+        item.line = spot.line;
+    }
     Ok(items)
 }
 

@@ -72,8 +72,7 @@ pub(super) fn is_remote(path: &str) -> bool {
         || path.starts_with("git@")
         || path.starts_with("git::")
         || path.contains("?ref=")
-        || path.contains(".git/")
-        || path.ends_with(".git")
+        || (path.to_owned() + "/").contains(".git/")
         || path.contains("_git/")
         || matches!(host, "github.com" | "gh" | "gitlab.com" | "bitbucket.org")
 }

@@ -138,7 +138,6 @@ impl<'a> Search<'a> {
 
     fn set(&self, field: &mut Value) -> Result<(), String> {
         match field {
-            Value::Null => Ok(()),
             Value::Array(items) => items.iter_mut().try_for_each(|item| self.set(item)),
             Value::Object(_) => self.set_map(field),
             Value::String(name) => {

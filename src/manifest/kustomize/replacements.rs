@@ -189,7 +189,7 @@ fn split_field_path(path: &str) -> Vec<String> {
                 }
             }
             if !part.contains('=') {
-                part = part.trim_matches(['[', ']']).to_owned();
+                part.retain(|c| c != '[' && c != ']');
             }
         }
         parts.push(part);

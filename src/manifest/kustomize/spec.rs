@@ -72,7 +72,8 @@ pub(super) struct Label {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Patch {
     pub(super) path: String,
-    pub(super) patch: String,
+    #[serde(rename = "patch")]
+    pub(super) text: String,
     pub(super) target: Option<Target>,
     pub(super) options: BTreeMap<String, bool>,
 }

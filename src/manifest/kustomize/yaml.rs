@@ -1,7 +1,7 @@
 //! Reads YAML as kustomize does, which is not as Kubernetes does: `yes` is a text, a plain date is a timestamp,
 //! and what is empty is told from what is `null`.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Map, Number, Value};
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
@@ -176,7 +176,9 @@ impl<'a> Reader<'a> {
         let before = self.nodes;
         self.nodes += 1;
         let (value, anchor) = match event {
-            Event::Scalar(text, style, anchor, tag) => (self.scalar(&text, style, tag, span)?, anchor),
+            Event::Scalar(text, style, anchor, tag) => {
+                (self.scalar(&text, style, tag.as_deref(), span)?, anchor)
+            }
             Event::SequenceStart(_, anchor, tag) => {
                 refuse_tag(tag.as_deref(), "seq", span)?;
                 (self.list()?, anchor)
@@ -277,20 +279,19 @@ impl<'a> Reader<'a> {
         &mut self,
         text: &str,
         style: ScalarStyle,
-        tag: Option<Cow<'_, Tag>>,
+        tag: Option<&Tag>,
         span: Span,
     ) -> Result<Value, Wrong> {
-        let tag = match tag.as_deref() {
+        let tag = match tag {
             None => None,
-            Some(tag) if tag.handle() == CORE => Some(tag.suffix().to_owned()),
+            Some(tag) if tag.handle() == CORE => Some(tag.suffix()),
             Some(_) => return Err(foreign_tag(span)),
         };
-        let value = match (tag.as_deref(), style) {
-            (Some("str"), _) => return Ok(Value::String(text.to_owned())),
+        let value = match (tag, style) {
             (None, ScalarStyle::Plain) | (Some("int" | "float" | "bool" | "null"), _) => {
                 scalar::resolve(text, self.dialect)
             }
-            (None, _) => return Ok(Value::String(text.to_owned())),
+            (None | Some("str"), _) => return Ok(Value::String(text.to_owned())),
             _ => return Err(foreign_tag(span)),
         };
         let Some(value) = value else {
