@@ -5,11 +5,15 @@
 //! rollout does, and never writes to Kubernetes: it hands [`Write`](crate::manifest::Write)s over.
 
 mod api;
+mod azure;
+mod bitbucket;
+mod bitbucket_server;
 mod credential;
 mod event;
 mod forge;
 mod gitea;
 mod github;
+mod gitlab;
 mod notes;
 mod outbox;
 pub mod outcome;
@@ -23,11 +27,15 @@ mod contract;
 pub(crate) mod testing;
 
 pub use api::Remote;
+pub use azure::AzureDevOps;
+pub use bitbucket::Bitbucket;
+pub use bitbucket_server::BitbucketServer;
 pub use credential::{AppKey, Credential, Installation};
 pub use event::event;
 pub use forge::{Forge, ForgeError, Rate};
 pub use gitea::Gitea;
 pub use github::{Deployments, GitHub};
+pub use gitlab::GitLab;
 pub use notes::{Notes, REF as NOTES_REF};
 pub use outbox::Outbox;
 pub use outcome::outcome;

@@ -48,9 +48,10 @@ pub struct Remote {
 pub(super) enum Scheme {
     /// `Authorization: <word> <token>`.
     Word(&'static str),
-    #[expect(dead_code, reason = "for the forges that come next")]
     /// As the password of a user without a name.
     Password,
+    /// `Authorization: Bearer <token>`; a token with one colon is a user and a password, as Flux has it.
+    TokenOrPair,
     /// Whatever this gives is a bearer token.
     Issued(Arc<dyn Issuer>),
 }
@@ -78,6 +79,8 @@ pub(super) struct Api {
     pub(super) about_commit: fn(status: u16, text: &str) -> bool,
     /// Leads to a commit, below the repository.
     pub(super) commits: &'static [&'static str],
+    /// Who is not let in is led to a page where people sign in, instead of being refused.
+    pub(super) leads_to_sign_in: bool,
     pub(super) remote: Remote,
 }
 
@@ -124,11 +127,11 @@ impl Api {
             query: &[],
             about_commit: |_, _| false,
             commits: &["commits"],
+            leads_to_sign_in: false,
             remote,
         })
     }
 
-    #[expect(dead_code, reason = "for the forges that come next")]
     /// Returns the same API with another path below the address.
     pub(super) fn below(&self, root: &[&str]) -> Self {
         Self {
@@ -180,7 +183,10 @@ impl Api {
         let of_http = |error: Error| ForgeError::of_http(self.forge, &error);
         let request = self.request(method, path, query, body).map_err(of_http)?;
         let (request, secret) = self.sign(request).await?;
-        let response = self.remote.client.send(request).await.map_err(of_http)?;
+        let mut response = self.remote.client.send(request).await.map_err(of_http)?;
+        if self.leads_to_sign_in && matches!(response.status, 203 | 302) {
+            response.status = 401;
+        }
         Ok((response, secret))
     }
 
@@ -196,10 +202,8 @@ impl Api {
             None => Request::get(&self.remote.url)?,
         };
         request.method = method;
-        // The path of the address stays in front.
-        if let Ok(mut segments) = request.url.path_segments_mut() {
-            segments.pop_if_empty().extend(&self.root).extend(path);
-        }
+        lead(&mut request, &self.root);
+        lead(&mut request, path);
         if !(query.is_empty() && self.query.is_empty()) {
             request
                 .url
@@ -228,6 +232,10 @@ impl Api {
             (Scheme::Word(word), _) => request.authorization(word, &secret),
             (Scheme::Issued(_), _) => request.authorization("Bearer", &secret),
             (Scheme::Password, _) => request.basic("", &secret),
+            (Scheme::TokenOrPair, _) => match pair(secret.expose()) {
+                Some((user, password)) => request.basic(user, &Secret::new(password)),
+                None => request.authorization("Bearer", &secret),
+            },
         };
         Ok((signed.map_err(of_http)?, secret))
     }
@@ -263,6 +271,31 @@ impl Api {
             forge: self.forge(),
             commit: commit.to_string(),
         }
+    }
+}
+
+/// Splits `user:password`.
+fn pair(token: &str) -> Option<(&str, &str)> {
+    token
+        .split_once(':')
+        .filter(|(user, password)| !user.is_empty() && !password.contains(':'))
+}
+
+/// Leads a request to a path below the one that it has.
+fn lead(request: &mut Request, path: &[impl AsRef<str>]) {
+    if let Ok(mut segments) = request.url.path_segments_mut() {
+        segments.pop_if_empty().extend(path);
+    }
+}
+
+/// Returns the address of a page of a site.
+pub(super) fn page(site: &str, path: &[&str]) -> String {
+    match Request::get(site) {
+        Ok(mut request) => {
+            lead(&mut request, path);
+            request.url.to_string()
+        }
+        Err(_) => site.to_owned(),
     }
 }
 

@@ -26,6 +26,38 @@ pub trait PullRequests: Send + Sync {
     ) -> BoxFuture<'a, Result<(), ForgeError>>;
 }
 
+/// Makes a forge of what its own three functions do.
+macro_rules! pull_requests {
+    ($forge:ty) => {
+        impl $crate::report::PullRequests for $forge {
+            fn open<'a>(
+                &'a self,
+                request: &'a $crate::report::NewPullRequest,
+            ) -> futures::future::BoxFuture<'a, Result<$crate::report::PullRequest, $crate::report::ForgeError>>
+            {
+                Box::pin(self.open_one(request))
+            }
+
+            fn of_commit<'a>(
+                &'a self,
+                commit: &'a $crate::repo::CommitId,
+            ) -> futures::future::BoxFuture<'a, Result<Vec<u64>, $crate::report::ForgeError>> {
+                Box::pin(self.numbers(commit))
+            }
+
+            fn upsert_comment<'a>(
+                &'a self,
+                number: u64,
+                marker: &'a str,
+                body: &'a str,
+            ) -> futures::future::BoxFuture<'a, Result<(), $crate::report::ForgeError>> {
+                Box::pin(self.comment(number, marker, body))
+            }
+        }
+    };
+}
+pub(super) use pull_requests;
+
 /// A pull request that shall be open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewPullRequest {
@@ -92,7 +124,7 @@ pub(super) fn ours(comments: Vec<Comment>, marker: &str) -> Option<Comment> {
 }
 
 /// Whether a comment is the one with this marker.
-fn is_marked(marker: &str, comment: &str) -> bool {
+pub(super) fn is_marked(marker: &str, comment: &str) -> bool {
     comment.trim_end().ends_with(&sign(marker))
 }
 

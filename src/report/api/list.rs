@@ -27,10 +27,8 @@ pub(in crate::report) struct Pages {
 pub(in crate::report) enum By {
     /// By its number, from 1; it is the last if it is not full.
     Number,
-    #[expect(dead_code, reason = "for the forges that come next")]
     /// By the number of rows before it, in this parameter; it is the last if it is not full.
     Skip(&'static str),
-    #[expect(dead_code, reason = "for the forges that come next")]
     /// By `start`, as the page before says in `nextPageStart`.
     Start,
 }

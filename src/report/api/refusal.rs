@@ -24,6 +24,11 @@ impl Api {
             retry_after,
         };
         match response.status {
+            300..=399 => ForgeError::Config {
+                forge,
+                text: format!("it answered {}: {repository} is elsewhere now", response.status),
+                hint: "check --status-repo and --status-url".to_owned(),
+            },
             401 => ForgeError::Unauthorized { forge },
             403 | 429 if is_limited(response, &text) => unavailable(Some(self.pause(response))),
             403 => ForgeError::Forbidden {
@@ -120,6 +125,9 @@ pub(in crate::report) fn message(response: &Response) -> String {
         match body.pointer(pointer) {
             Some(Value::String(text)) => parts.push(text.clone()),
             Some(Value::Null) | None => {}
+            Some(Value::Array(texts)) if texts.iter().all(Value::is_string) => {
+                parts.extend(texts.iter().filter_map(Value::as_str).map(str::to_owned));
+            }
             Some(other) if pointer == "/message" => parts.push(other.to_string()),
             Some(_) => {}
         }

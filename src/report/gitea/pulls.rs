@@ -1,14 +1,13 @@
 //! Pull requests on Gitea and Forgejo.
 
 use ::http::Method;
-use futures::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{
     super::{
-        ForgeError, NewPullRequest, PullRequest, PullRequests,
-        pull_request::{Comment, cut, marked, ours},
+        ForgeError, NewPullRequest, PullRequest,
+        pull_request::{Comment, cut, marked, ours, pull_requests},
     },
     Gitea, PAGES,
 };
@@ -86,24 +85,7 @@ impl Gitea {
     }
 }
 
-impl PullRequests for Gitea {
-    fn open<'a>(&'a self, request: &'a NewPullRequest) -> BoxFuture<'a, Result<PullRequest, ForgeError>> {
-        self.open_one(request).boxed()
-    }
-
-    fn of_commit<'a>(&'a self, commit: &'a CommitId) -> BoxFuture<'a, Result<Vec<u64>, ForgeError>> {
-        self.numbers(commit).boxed()
-    }
-
-    fn upsert_comment<'a>(
-        &'a self,
-        number: u64,
-        marker: &'a str,
-        body: &'a str,
-    ) -> BoxFuture<'a, Result<(), ForgeError>> {
-        self.comment(number, marker, body).boxed()
-    }
-}
+pull_requests!(Gitea);
 
 impl From<Pull> for PullRequest {
     fn from(pull: Pull) -> Self {

@@ -1,7 +1,6 @@
 //! Pull requests on GitHub.
 
 use ::http::Method;
-use futures::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -9,8 +8,8 @@ use super::{GitHub, pages};
 use crate::{
     repo::CommitId,
     report::{
-        ForgeError, NewPullRequest, PullRequest, PullRequests,
-        pull_request::{Comment, cut, marked, ours},
+        ForgeError, NewPullRequest, PullRequest,
+        pull_request::{Comment, cut, marked, ours, pull_requests},
     },
 };
 
@@ -73,24 +72,7 @@ impl GitHub {
     }
 }
 
-impl PullRequests for GitHub {
-    fn open<'a>(&'a self, request: &'a NewPullRequest) -> BoxFuture<'a, Result<PullRequest, ForgeError>> {
-        self.open_one(request).boxed()
-    }
-
-    fn of_commit<'a>(&'a self, commit: &'a CommitId) -> BoxFuture<'a, Result<Vec<u64>, ForgeError>> {
-        self.numbers(commit).boxed()
-    }
-
-    fn upsert_comment<'a>(
-        &'a self,
-        number: u64,
-        marker: &'a str,
-        body: &'a str,
-    ) -> BoxFuture<'a, Result<(), ForgeError>> {
-        self.comment(number, marker, body).boxed()
-    }
-}
+pull_requests!(GitHub);
 
 impl From<Pull> for PullRequest {
     fn from(pull: Pull) -> Self {
