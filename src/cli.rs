@@ -6,6 +6,7 @@ mod crd;
 mod demo;
 mod failure;
 mod logging;
+mod origin;
 mod output;
 mod plan;
 mod policy;

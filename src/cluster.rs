@@ -91,6 +91,19 @@ impl Cluster {
         self.cache().list(resource)
     }
 
+    /// The same, where `--namespace` limits what is watched: in that namespace and in another one.
+    #[must_use]
+    pub fn list_with(&self, resource: Resource, other: &str) -> Vec<Object> {
+        if self.limit.is_some() {
+            self.watch(&Scope {
+                resource,
+                namespace: Some(other.to_owned()),
+                name: None,
+            });
+        }
+        self.list(resource)
+    }
+
     /// Whether the watch that [`Cluster::list`] reads from has listed everything once.
     #[must_use]
     pub fn listed(&self, resource: Resource) -> bool {

@@ -6,6 +6,7 @@ mod apply;
 mod attribute;
 mod blame;
 mod compare;
+pub mod flux;
 mod human;
 mod make;
 mod manifests;

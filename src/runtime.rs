@@ -4,6 +4,7 @@
 mod commits;
 mod effects;
 mod facts;
+mod flux;
 mod judge;
 mod notice;
 mod rivals;
@@ -34,6 +35,7 @@ use crate::{
     rollout::{Answer, AskId},
 };
 
+pub use flux::FluxOptions;
 pub use source::{Source, SourceOptions};
 
 use commits::Expected;
@@ -42,6 +44,9 @@ use worker::{Nudge, Worker};
 
 /// Kubernetes forgets events after an hour; older ones are not sent again after a restart.
 const EVENTS_LAST: SignedDuration = SignedDuration::from_hours(1);
+
+/// The end of the groups of Flux's objects.
+const FLUX: &str = ".toolkit.fluxcd.io";
 
 /// What the sidecar runs with.
 pub struct Runtime {
@@ -74,6 +79,7 @@ pub(crate) struct Shared {
     attributed: Mutex<BTreeMap<ObjectKey, String>>,
     reports: Option<source::Reports>,
     source_ready: Mutex<bool>,
+    flux: watch::Sender<u64>,
 }
 
 impl Runtime {
@@ -93,6 +99,7 @@ impl Runtime {
             attributed: Mutex::default(),
             reports: source.as_ref().map(Source::reports),
             source_ready: Mutex::new(source.is_none()),
+            flux: watch::Sender::new(0),
         });
         serve(server::router(Arc::clone(&shared)));
         let (leading, mut lead) = watch::channel(self.lease.is_none());
@@ -205,6 +212,9 @@ impl Shared {
 
     /// Nudges whoever reads this key; a key without a name stands for all of its kind in its namespace.
     fn nudge(&self, key: &ObjectKey) {
+        if key.group.ends_with(FLUX) {
+            self.tell_flux_news();
+        }
         let wanted = lock(&self.wanted);
         let mut canaries: BTreeSet<&ObjectKey> = wanted.get(key).into_iter().flatten().collect();
         if key.name.is_empty() {
@@ -221,6 +231,15 @@ impl Shared {
                 inbox.send(Nudge::Changed).ok();
             }
         }
+    }
+
+    /// Counts the changes of Flux's objects.
+    fn flux_news(&self) -> watch::Receiver<u64> {
+        self.flux.subscribe()
+    }
+
+    fn tell_flux_news(&self) {
+        self.flux.send_modify(|count| *count = count.wrapping_add(1));
     }
 
     fn forget(&self, canary: &ObjectKey) {

@@ -1,12 +1,16 @@
 //! What the user can type.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
 use super::policy::PolicyArgs;
-use crate::canary::Provider;
+use crate::{canary::Provider, manifest::ObjectKey, plan::flux::source_resource};
 
 /// A GitOps sidecar for progressive delivery: git push starts a canary, the commit says how it went.
 #[derive(Debug, Parser)]
@@ -52,9 +56,9 @@ pub(super) enum Command {
 /// Where the manifests are.
 #[derive(Clone, Debug, Args)]
 pub(super) struct GitArgs {
-    /// Checkout that another process updates
-    #[arg(long, default_value = ".", value_name = "DIR")]
-    pub(super) checkout: PathBuf,
+    /// Checkout that another process updates [default: .]
+    #[arg(long, value_name = "DIR")]
+    pub(super) checkout: Option<PathBuf>,
 
     /// Folder of the checkout that holds the manifests
     #[arg(long, default_value = "", value_name = "SUBDIR", hide_default_value = true)]
@@ -63,6 +67,13 @@ pub(super) struct GitArgs {
     /// Branch to follow [default: the one that is checked out]
     #[arg(long, value_name = "NAME")]
     pub(super) branch: Option<String>,
+}
+
+impl GitArgs {
+    /// Returns the directory of the checkout.
+    pub(super) fn dir(&self) -> &Path {
+        self.checkout.as_deref().unwrap_or_else(|| Path::new("."))
+    }
 }
 
 /// Where the cluster is.
@@ -121,6 +132,19 @@ pub(super) enum StatusTarget {
     None,
 }
 
+/// What of Flux is followed.
+#[derive(Clone, Debug, Args)]
+pub(super) struct FluxArgs {
+    /// Source of Flux: its artifacts are read, unless there is a --checkout; what its Kustomizations have
+    /// applied decides when a commit is live. A GitRepository, or KIND/NAMESPACE/NAME
+    #[arg(long = "flux", id = "flux", value_parser = flux_source, value_name = "NAMESPACE/NAME", conflicts_with = "apply")]
+    pub(super) source: Option<ObjectKey>,
+
+    /// Ask Flux to fetch its source when the checkout has a commit before it
+    #[arg(long = "flux-nudge", requires = "flux")]
+    pub(super) nudge: bool,
+}
+
 /// What is said on a commit that touches no canary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Unrelated {
@@ -138,6 +162,9 @@ pub(super) struct RunArgs {
     pub(super) cluster: ClusterArgs,
     #[command(flatten)]
     pub(super) to: StatusTargetArgs,
+
+    #[command(flatten)]
+    pub(super) flux: FluxArgs,
 
     /// Apply the manifests of the checkout: for clusters where no Flux does
     #[arg(long)]
@@ -305,6 +332,22 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     };
     full.parse()
         .map_err(|_| "give ADDRESS:PORT, such as 127.0.0.1:8080 or :8080".to_owned())
+}
+
+/// Parses `NAMESPACE/NAME` or `KIND/NAMESPACE/NAME`.
+fn flux_source(text: &str) -> Result<ObjectKey, String> {
+    let wrong = || "give NAMESPACE/NAME of a GitRepository, or OCIRepository/NAMESPACE/NAME".to_owned();
+    let parts: Vec<&str> = text.split('/').collect();
+    let (kind, namespace, name) = match parts.as_slice() {
+        [namespace, name] => ("GitRepository", *namespace, *name),
+        [kind, namespace, name] => (*kind, *namespace, *name),
+        _ => return Err(wrong()),
+    };
+    let resource = source_resource(kind).ok_or_else(wrong)?;
+    if namespace.is_empty() || name.is_empty() {
+        return Err(wrong());
+    }
+    Ok(ObjectKey::new(resource, namespace, name))
 }
 
 fn network(text: &str) -> Result<IpNet, String> {

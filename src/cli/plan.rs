@@ -19,7 +19,7 @@ pub(super) fn run(args: &PlanArgs, output: &mut Output) -> Result<ExitCode, Fail
         branch: args.git.branch.clone(),
         path: args.git.path.clone(),
     };
-    let checkout = Checkout::open(&args.git.checkout, options)?;
+    let checkout = Checkout::open(args.git.dir(), options)?;
     let (from, to) = checkout.range(&args.range)?;
     let settings = Settings {
         namespace: args.namespace.clone(),

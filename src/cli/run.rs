@@ -1,20 +1,20 @@
 //! `serin run`: the sidecar.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{path::Path, process::ExitCode};
 
 use tokio::{net::TcpListener, sync::watch};
 
 use super::{
     Failure,
     args::{RunArgs, StatusTarget, StatusTargetArgs, Unrelated},
+    origin::Origin,
 };
 use crate::{
     canary::Defaults,
     clock::Clock,
     cluster::{self, Cluster, Connection, LeaseOptions},
-    error::{Class, Classified as _},
+    error::Classified as _,
     http::{Client, Egress, Rules},
-    repo::{Checkout, Hints, Options},
     report::{ForgeKind, Settings as Forges},
     runtime::{Runtime, Source, SourceOptions},
 };
@@ -25,30 +25,27 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 
 async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
     let clock = Clock::system();
-    let options = Options {
-        branch: args.git.branch.clone(),
-        path: args.git.path.clone(),
-    };
-    let checkout = Arc::new(open(&args, &options).await?);
+    let origin = Origin::open(&args).await?;
     let connection = Connection {
         kubeconfig: args.cluster.kubeconfig.clone(),
         context: args.cluster.context.clone(),
     };
     let (client, in_cluster, api_host) = cluster::connect(&connection).await?;
     let http = Client::new(egress(&args, in_cluster, api_host.as_deref()).await);
-    let forges = forges(&args.to, &checkout).forges(&Client::new(Egress::Open), clock)?;
+    let forges = forges(&args.to, origin.checkout.as_deref()).forges(&Client::new(Egress::Open), clock)?;
     for error in &forges.warnings {
         let hint = error.hint().unwrap_or_default();
         tracing::warn!(%error, hint, "No git notes: outcomes are told by events only.");
     }
     let (cluster, changes) = Cluster::new(client, args.cluster.namespace.clone());
     let state_namespace = state_namespace(&args, in_cluster);
-    let source = Source::new(
-        checkout.clone(),
-        Hints::Files { poll: args.poll },
+    let name = origin.repository.name();
+    let mut source = Source::new(
+        origin.repository,
+        origin.hints,
         forges.forges,
         SourceOptions {
-            name: args.source_name.clone().unwrap_or_else(|| checkout.name()),
+            name: args.source_name.clone().unwrap_or(name),
             namespace: args
                 .cluster
                 .namespace
@@ -63,6 +60,9 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
         },
         clock,
     );
+    if let Some(options) = origin.flux {
+        source = source.with_flux(options);
+    }
     let runtime = Runtime {
         cluster,
         changes,
@@ -79,7 +79,8 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
         )
     })?;
     tracing::info!(
-        checkout = %args.git.checkout.display(),
+        checkout = %origin.checkout.unwrap_or_default().display(),
+        flux = args.flux.source.as_ref().map(ToString::to_string).unwrap_or_default(),
         cluster = api_host.as_deref().unwrap_or_default(),
         listen = %listener.local_addr().unwrap_or(args.listen),
         apply = args.apply,
@@ -110,23 +111,6 @@ pub(super) async fn interrupted() {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = term.recv() => {}
-    }
-}
-
-/// Opens the checkout. One that is not there yet (before git-sync's first sync) is waited for.
-async fn open(args: &RunArgs, options: &Options) -> Result<Checkout, Failure> {
-    loop {
-        match Checkout::open(&args.git.checkout, options.clone()) {
-            Err(error) if matches!(error.class(), Class::Retry(_)) => {
-                let hint = error.hint().unwrap_or_default();
-                tracing::warn!(%error, hint, "No checkout yet; waiting for it.");
-            }
-            opened => return Ok(opened?),
-        }
-        tokio::select! {
-            () = tokio::time::sleep(args.poll) => {}
-            () = interrupted() => return Err(Failure::user("interrupted before there was a checkout", "")),
-        }
     }
 }
 
@@ -163,7 +147,7 @@ async fn egress(args: &RunArgs, in_cluster: bool, api_host: Option<&str>) -> Egr
 }
 
 /// What the flags say about where outcomes are posted.
-pub(super) fn forges(args: &StatusTargetArgs, checkout: &Checkout) -> Forges {
+pub(super) fn forges(args: &StatusTargetArgs, checkout: Option<&Path>) -> Forges {
     let kind = |target: &StatusTarget| match target {
         StatusTarget::Notes => ForgeKind::Notes,
         StatusTarget::Gitea => ForgeKind::Gitea,
@@ -174,7 +158,7 @@ pub(super) fn forges(args: &StatusTargetArgs, checkout: &Checkout) -> Forges {
         url: args.status_url.clone(),
         repository: args.status_repo.clone(),
         token_file: args.status_token_file.clone(),
-        checkout: Some(checkout.dir().to_owned()),
+        checkout: checkout.map(Path::to_owned),
         notes_repo: args.notes_repo.clone(),
     }
 }

@@ -21,12 +21,12 @@ pub(super) fn run(args: &StatusArgs, output: &mut Output) -> Result<ExitCode, Fa
         branch: args.git.branch.clone(),
         path: args.git.path.clone(),
     };
-    let checkout = Checkout::open(&args.git.checkout, options)?;
+    let checkout = Checkout::open(args.git.dir(), options)?;
     let revision = checkout.resolve(&args.revision)?;
     let runtime = super::runtime()?;
     let _inside = runtime.enter();
     let http = Client::new(Egress::Open);
-    let forges = super::run::forges(&args.from, &checkout).readers(&http, Clock::system())?;
+    let forges = super::run::forges(&args.from, Some(checkout.dir())).readers(&http, Clock::system())?;
     let mut found = Vec::new();
     for forge in &forges {
         let statuses = runtime.block_on(forge.read(&revision.id))?;

@@ -101,6 +101,14 @@ resources! {
     AUTOSCALER = ("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
     /// coordination.k8s.io/v1 Lease.
     LEASE = ("coordination.k8s.io", "v1", "Lease", "leases");
+    /// source.toolkit.fluxcd.io/v1 GitRepository.
+    GIT_REPOSITORY = ("source.toolkit.fluxcd.io", "v1", "GitRepository", "gitrepositories");
+    /// source.toolkit.fluxcd.io/v1 OCIRepository.
+    OCI_REPOSITORY = ("source.toolkit.fluxcd.io", "v1", "OCIRepository", "ocirepositories");
+    /// kustomize.toolkit.fluxcd.io/v1 Kustomization.
+    KUSTOMIZATION = ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations");
+    /// helm.toolkit.fluxcd.io/v2 HelmRelease.
+    HELM_RELEASE = ("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases");
     /// flagger.app/v1beta1 Canary.
     CANARY = ("flagger.app", "v1beta1", "Canary", "canaries");
     /// flagger.app/v1beta1 MetricTemplate.

@@ -25,8 +25,8 @@ const KEPT: usize = 4;
 pub struct Artifact {
     /// The commit, and the branch if it is known.
     pub revision: Revision,
-    /// The revision as Flux writes it: `main@sha1:…`, or `tag@sha256:…` of an OCI artifact.
-    pub named: String,
+    /// Where it was, and its digest.
+    pub download: Download,
     /// The files.
     pub unpacked: Unpacked,
 }
@@ -60,12 +60,20 @@ impl Artifacts {
         }
     }
 
-    /// Returns the commit of an artifact that is kept, by the name that Flux gives its revision.
+    /// Takes an artifact that is older than all that are kept.
+    pub fn put_before(&self, mut artifact: Artifact) {
+        let mut kept = self.lock();
+        let known = kept.iter().any(|known| known.revision.id == artifact.revision.id);
+        if !known && kept.len() < KEPT {
+            share_content(&kept, &mut artifact.unpacked);
+            kept.push_front(artifact);
+        }
+    }
+
+    /// Returns where the artifact of a commit was.
     #[must_use]
-    pub fn commit_of(&self, named: &str) -> Option<CommitId> {
-        let kept = self.lock();
-        let found = kept.iter().rev().find(|artifact| artifact.named == named);
-        found.map(|artifact| artifact.revision.id.clone())
+    pub fn download_of(&self, commit: &CommitId) -> Option<Download> {
+        self.with(commit, |artifact| Ok(artifact.download.clone())).ok()
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Artifact>> {
@@ -279,7 +287,10 @@ mod tests {
                 branch: "main".to_owned(),
                 id: id(index),
             },
-            named: format!("main@sha1:{}", id(index)),
+            download: Download {
+                url: format!("http://source/{index}.tar.gz"),
+                digest: String::new(),
+            },
             unpacked: Unpacked {
                 files: files.collect(),
                 unnamed: 0,
@@ -364,10 +375,15 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_is_found_by_the_name_that_flux_gives_it() {
+    fn an_older_artifact_is_put_before_the_others() {
         let artifacts = two();
-        assert_eq!(artifacts.commit_of(&format!("main@sha1:{}", id(1))), Some(id(1)));
-        assert_eq!(artifacts.commit_of("main@sha1:0"), None);
+        artifacts.put_before(artifact(9, &[]));
+        assert!(artifacts.contains(&id(9), &id(1)) && artifacts.newest().unwrap().id == id(2));
+        assert_eq!(
+            artifacts.download_of(&id(9)).unwrap().url,
+            "http://source/9.tar.gz"
+        );
+        assert_eq!(artifacts.download_of(&id(8)), None);
         let empty = Artifacts::new("x", "").unwrap();
         assert_eq!(
             empty.newest().unwrap_err().to_string(),

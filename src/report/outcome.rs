@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use super::{CommitState, Outcome};
-use crate::canary::{Canary, Phase, Status, reason};
+use crate::{
+    canary::{Canary, Phase, Status, reason},
+    manifest::ObjectKey,
+};
 
 /// Says what a canary's status means for the commit that its run is for.
 #[must_use]
@@ -158,6 +161,28 @@ pub fn detected() -> Outcome {
     Outcome::new(
         CommitState::Pending,
         "detected, waiting for the cluster to run it",
+    )
+}
+
+/// The commit was seen, and Flux has not come to it; with its reason, if it gives one.
+#[must_use]
+pub fn waiting_for_flux(why: Option<&str>) -> Outcome {
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    Outcome::new(CommitState::Pending, &format!("waiting for Flux{why}"))
+}
+
+/// The commit was seen, and Flux was told to stand still.
+#[must_use]
+pub fn flux_suspended(what: &ObjectKey) -> Outcome {
+    Outcome::new(CommitState::Pending, &format!("Flux is suspended ({what})"))
+}
+
+/// Flux has begun to apply the commit.
+#[must_use]
+pub fn flux_applies() -> Outcome {
+    Outcome::new(
+        CommitState::Pending,
+        "Flux applies it, waiting for the cluster to run it",
     )
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Expected {
     pub(super) commit: String,
     /// The target and its configs as the commit declares them, each with what was declared before.
     pub(super) rendered: Vec<(Object, Option<Object>)>,
+    /// Flux says that it has applied the commit: what is live is what became of it.
+    pub(super) applied: bool,
     /// History was rewritten: what was there before is dropped by this commit, not taken back.
     pub(super) rewritten: bool,
 }
@@ -27,11 +29,12 @@ pub(super) struct Expected {
 impl Expected {
     /// Whether what is live is what the commit declares, and nothing that it removed is left.
     pub(super) fn is_live(&self, snapshot: &Snapshot) -> bool {
-        !self.rendered.is_empty()
-            && self.rendered.iter().all(|(object, before)| {
-                let live = snapshot.get(&object.key());
-                live.is_some_and(|live| plan::explains(object, before.as_ref(), live))
-            })
+        self.applied
+            || !self.rendered.is_empty()
+                && self.rendered.iter().all(|(object, before)| {
+                    let live = snapshot.get(&object.key());
+                    live.is_some_and(|live| plan::explains(object, before.as_ref(), live))
+                })
     }
 }
 
@@ -188,6 +191,7 @@ mod tests {
         Expected {
             commit: commit.to_owned(),
             rendered: Vec::new(),
+            applied: false,
             rewritten: false,
         }
     }

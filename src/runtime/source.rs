@@ -2,6 +2,7 @@
 //! if that is asked for, and what it changes is expected to become live.
 
 mod apply;
+mod flux;
 mod read;
 mod reports;
 mod store;
@@ -16,7 +17,10 @@ use jiff::SignedDuration;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::Shared;
+use super::{
+    Shared,
+    flux::{Flux, FluxOptions},
+};
 use crate::{
     canary::Defaults,
     clock::Clock,
@@ -67,6 +71,7 @@ pub struct Source {
     settings: Arc<Settings>,
     reports: Reports,
     cache: Arc<Cache>,
+    flux: Option<Flux>,
 }
 
 /// Why a revision could not be handled.
@@ -112,7 +117,15 @@ impl Source {
             reports: Reports::new(forges, options.cluster_name.clone(), clock),
             options: Arc::new(options),
             cache: Arc::default(),
+            flux: None,
         }
+    }
+
+    /// Follows what Flux says of the commits, and brings its artifacts if they are what is read.
+    #[must_use]
+    pub fn with_flux(mut self, options: FluxOptions) -> Self {
+        self.flux = Some(Flux::new(options));
+        self
     }
 
     pub(super) fn reports(&self) -> Reports {
@@ -125,11 +138,23 @@ impl Source {
         tokio::select! {
             biased;
             () = outbox.run() => {}
+            () = self.bring(&shared) => {}
             () = self.follow(&shared) => {}
         }
     }
 
+    async fn bring(&self, shared: &Arc<Shared>) {
+        match &self.flux {
+            Some(flux) => flux.bring(shared).await,
+            None => std::future::pending().await,
+        }
+    }
+
     async fn follow(&self, shared: &Arc<Shared>) {
+        let mut news = shared.flux_news();
+        if let Some(flux) = &self.flux {
+            flux.arrived(shared).await;
+        }
         let mut watch = Watch::start(Arc::clone(&self.repository), self.hints.clone());
         let mut state = self.recall(shared).await;
         let mut orphans = !state.owed.is_empty();
@@ -165,7 +190,9 @@ impl Source {
                     None => return,
                 },
                 () = self.reports.unsaved() => self.save(shared, &mut state).await,
+                () = self.flux_changed(&mut news) => self.hear_flux(shared, &mut state).await,
                 () = sleep(pause) => {
+                    self.hear_flux(shared, &mut state).await;
                     self.look(shared, &mut state);
                     orphans = orphans && !self.settle_orphans(shared, &state);
                 }
@@ -191,6 +218,9 @@ impl Source {
         self.reports
             .doubt(state.handled.is_some() || !state.waiting.is_empty());
         self.reports.restore(&state.owed);
+        if let (Some(flux), Some(handled), Some(artifact)) = (&self.flux, &state.handled, &state.artifact) {
+            flux.bring_back(shared, handled, artifact).await;
+        }
         for waiting in &state.waiting {
             if let Err(error) = self.expect_again(shared, waiting).await {
                 tracing::warn!(commit = %waiting.commit, %error, "Cannot read a commit again.");
@@ -265,7 +295,12 @@ impl Source {
         }
         state.handled = Some(to.clone());
         state.owed = self.reports.owed();
+        state.artifact = self.flux.as_ref().and_then(|flux| flux.download_of(&to.id));
         store::save(&shared.cluster, &self.key(), state).await?;
+        if let Some(flux) = &self.flux {
+            flux.nudge(shared, &to.id).await;
+            self.hear_flux(shared, state).await;
+        }
         Ok(())
     }
 
@@ -295,7 +330,7 @@ impl Source {
             if let Some(mut expected) = expected {
                 expected.rewritten = reading.plan.is_rewritten();
                 self.supersede(shared, state, canary, commit);
-                self.reports.say(commit, canary, &outcome::detected());
+                self.reports.say(commit, canary, &self.detected());
                 shared.expect(canary, expected);
                 awaited.entry(commit.clone()).or_default().insert(name(canary));
             } else {
@@ -362,8 +397,7 @@ impl Source {
                     return false;
                 }
                 if overdue {
-                    self.reports
-                        .say_for_good(&commit, &canary, &outcome::not_applied());
+                    self.reports.give_up(&commit, &canary, &outcome::not_applied());
                 } else {
                     self.reports.still_waits(&commit, &canary);
                 }

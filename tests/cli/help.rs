@@ -61,6 +61,11 @@ fn of_run() {
           --status-token-file <FILE>       File that holds the forge's token; read again when it changes
           --notes-repo <DIR>               Bare repository for the notes, if the checkout is not
                                            writable
+          --flux <NAMESPACE/NAME>          Source of Flux: its artifacts are read, unless there is a
+                                           --checkout; what its Kustomizations have applied decides when
+                                           a commit is live. A GitRepository, or KIND/NAMESPACE/NAME
+          --flux-nudge                     Ask Flux to fetch its source when the checkout has a commit
+                                           before it
           --apply                          Apply the manifests of the checkout: for clusters where no
                                            Flux does
           --apply-deadline <DURATION>      Time for a commit's change to become live before its status

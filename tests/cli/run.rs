@@ -276,7 +276,7 @@ fn a_checkout_that_is_not_there_yet_is_waited_for() {
     let mut running =
         Running::start(env.serin(&["run", "--checkout", "../later", "--kubeconfig", "../kubeconfig"]));
     let line = env.normal(&running.wait_for("No checkout yet"));
-    assert_snapshot!(line, @r#"{"timestamp":"<time>","level":"WARN","message":"No checkout yet; waiting for it.","error":"`../later` does not exist","hint":"give the directory of a clone with --checkout; a git-sync link appears after its first sync","target":"serin::cli::run"}"#);
+    assert_snapshot!(line, @r#"{"timestamp":"<time>","level":"WARN","message":"No checkout yet; waiting for it.","error":"`../later` does not exist","hint":"give the directory of a clone with --checkout; a git-sync link appears after its first sync","target":"serin::cli::origin"}"#);
     assert_eq!(running.end(), Some(1));
 }
 

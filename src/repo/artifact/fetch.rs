@@ -4,6 +4,7 @@
 use std::{fmt::Write as _, time::Duration};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
 use super::{ArchiveError, Unpacked, unpack};
@@ -20,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(5);
 
 /// Where an artifact is, and what its digest must be. From a custom resource's status: not to be trusted.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Download {
     /// Its address.
     pub url: String,

@@ -107,6 +107,7 @@ pub(super) fn expected(
     Some(Expected {
         commit: commit.to_string(),
         rendered: rendered.collect(),
+        applied: false,
         rewritten: false,
     })
 }

@@ -47,6 +47,8 @@ struct Commit {
     outcomes: BTreeMap<String, Outcome>,
     /// An earlier process may have told forges of it: they are read before they are told anything.
     doubtful: bool,
+    /// Whose last word may still be another one.
+    for_now: BTreeSet<String>,
 }
 
 impl Commit {
@@ -54,7 +56,7 @@ impl Commit {
         let last_word = |name| {
             self.outcomes
                 .get(name)
-                .is_some_and(|said| said.state.is_terminal())
+                .is_some_and(|said| said.state.is_terminal() && !self.for_now.contains(name))
         };
         self.planned.iter().all(last_word)
     }
@@ -153,7 +155,8 @@ impl Reports {
                 .planned
                 .iter()
                 .map(|name| {
-                    let said = known.outcomes.get(name).filter(|said| said.state.is_terminal());
+                    let last = |said: &&Outcome| said.state.is_terminal() && !known.for_now.contains(name);
+                    let said = known.outcomes.get(name).filter(last);
                     (name.clone(), said.cloned())
                 })
                 .collect(),
@@ -216,6 +219,30 @@ impl Reports {
     pub(in crate::runtime) fn say_for_good(&self, commit: &CommitId, canary: &ObjectKey, outcome: &Outcome) {
         if self.say(commit, canary, outcome) {
             self.unsaved.notify_one();
+        }
+    }
+
+    /// Says something that may pass, although it sounds like a last word.
+    pub(super) fn say_for_now(&self, commit: &CommitId, canary: &ObjectKey, outcome: &Outcome) {
+        self.say(commit, canary, outcome);
+        let mut commits = self.lock();
+        let known = commits.get(commit);
+        if known.outcomes.get(&name(canary)) == Some(outcome) {
+            known.for_now.insert(name(canary));
+        }
+    }
+
+    /// Whether what was said last of a canary of a commit may pass.
+    pub(super) fn is_for_now(&self, commit: &CommitId, canary: &ObjectKey) -> bool {
+        self.lock().get(commit).for_now.contains(&name(canary))
+    }
+
+    /// Says the last word on a change that never became live: what stands for now, if there is such a thing.
+    pub(super) fn give_up(&self, commit: &CommitId, canary: &ObjectKey, outcome: &Outcome) {
+        if self.lock().get(commit).for_now.remove(&name(canary)) {
+            self.unsaved.notify_one();
+        } else {
+            self.say_for_good(commit, canary, outcome);
         }
     }
 
@@ -290,14 +317,17 @@ impl Reports {
     /// Keeps an outcome. Gives whether it says something new that may still be said.
     fn keep(&self, commit: &CommitId, name: &str, outcome: &Outcome) -> bool {
         let mut commits = self.lock();
-        let outcomes = &mut commits.get(commit).outcomes;
-        if outcomes
+        let known = commits.get(commit);
+        let stands = |last: &Outcome| last.state.is_terminal() && !known.for_now.contains(name);
+        if known
+            .outcomes
             .get(name)
-            .is_some_and(|last| last.state.is_terminal() || last == outcome)
+            .is_some_and(|last| stands(last) || last == outcome)
         {
             return false;
         }
-        outcomes.insert(name.to_owned(), outcome.clone());
+        known.for_now.remove(name);
+        known.outcomes.insert(name.to_owned(), outcome.clone());
         true
     }
 

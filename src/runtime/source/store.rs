@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::{
     cluster::{Cluster, ClusterError},
     manifest::{Manager, Object, ObjectKey, Resource, Write},
-    repo::{CommitId, Revision},
+    repo::{CommitId, Download, Revision},
     report::Outcome,
 };
 
@@ -25,6 +25,9 @@ pub(super) struct Stored {
     /// The revision that was handled last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) handled: Option<Revision>,
+    /// Where the artifact of that revision was, if it came from Flux.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) artifact: Option<Download>,
     /// Commits whose changes are not live yet, oldest first.
     pub(super) waiting: Vec<Waiting>,
     /// Commits that are not decided, or whose last words have not reached every forge, oldest first.
@@ -187,6 +190,7 @@ mod tests {
         };
         let stored = Stored {
             handled: Some(handled),
+            artifact: None,
             waiting: vec![waiting],
             owed: vec![owed(&id, 2)],
         };
