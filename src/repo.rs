@@ -5,9 +5,12 @@
 //! All calls of [`Checkout`] block (libgit2); async callers wrap them in `spawn_blocking`. [`watch`] does so.
 
 mod artifact;
+mod backend;
 mod checkout;
+mod command;
 mod error;
 pub mod git;
+mod library;
 mod log;
 mod open;
 mod repository;

@@ -6,9 +6,11 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-use git2::{ErrorCode, ObjectType, Reference, Repository, RepositoryState};
-
-use super::{BlobId, CommitId, RepoError, Revision, open};
+use super::{
+    BlobId, Change, Commit, CommitId, Log, RepoError, Revision, Tree,
+    backend::{self, Backend, Parent, Reader},
+    git::Git,
+};
 
 /// What to read of a checkout.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,23 +22,39 @@ pub struct Options {
 }
 
 /// A repository on disk that another process updates. The directory is trusted, whoever owns it.
+///
+/// It is read by libgit2, or by the `git` command where libgit2 cannot.
 pub struct Checkout {
     dir: PathBuf,
     branch: Option<String>,
     path: String,
-    repository: Mutex<Repository>,
+    git: Git,
+    reader: Reader,
+    backend: Mutex<Box<dyn Backend>>,
 }
 
 impl Checkout {
     /// Opens the repository at `dir`, and only there: directories above it are not searched.
     pub fn open(dir: impl Into<PathBuf>, options: Options) -> Result<Self, RepoError> {
-        let dir = dir.into();
-        let repository = Mutex::new(open::open(&dir)?);
+        Self::open_by(Reader::Best, Git::find(), dir.into(), options)
+    }
+
+    pub(super) fn open_by(
+        reader: Reader,
+        git: Git,
+        dir: PathBuf,
+        options: Options,
+    ) -> Result<Self, RepoError> {
+        let path = clean_path(&options.path)?;
+        let opened = backend::open(&dir, &git, reader, None)?;
+        let backend = opened.ok_or_else(|| RepoError::NoDirectory { dir: dir.clone() })?;
         Ok(Self {
             dir,
             branch: options.branch,
-            path: clean_path(&options.path)?,
-            repository,
+            path,
+            git,
+            reader,
+            backend: Mutex::new(backend),
         })
     }
 
@@ -55,35 +73,29 @@ impl Checkout {
     /// Returns a name for this source: that of its directory, links followed only where there is none.
     #[must_use]
     pub fn name(&self) -> String {
-        let own = self
-            .dir
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
-        own.or_else(|| {
-            Some(
-                self.dir
-                    .canonicalize()
-                    .ok()?
-                    .file_name()?
-                    .to_string_lossy()
-                    .into_owned(),
-            )
-        })
-        .unwrap_or_else(|| "checkout".to_owned())
+        let last = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        last(&self.dir)
+            .or_else(|| last(&self.dir.canonicalize().ok()?))
+            .unwrap_or_else(|| "checkout".to_owned())
     }
 
     /// Returns the directory that all work trees of the repository share (where its refs and objects are).
     #[must_use]
     pub fn common_dir(&self) -> PathBuf {
-        self.lock().commondir().to_owned()
+        self.lock().common_dir()
     }
 
     /// Returns the newest revision. Everything is resolved afresh: the link, the repository, HEAD, the ref.
     pub fn newest(&self) -> Result<Revision, RepoError> {
-        let fresh = open::open(&self.dir)?;
-        let revision = self.head(&fresh)?;
-        *self.lock() = fresh;
-        Ok(revision)
+        let mut backend = self.lock();
+        match backend::open(&self.dir, &self.git, self.reader, Some(&**backend))? {
+            None => backend.head(self.branch.as_deref()),
+            Some(fresh) => {
+                let revision = fresh.head(self.branch.as_deref())?;
+                *backend = fresh;
+                Ok(revision)
+            }
+        }
     }
 
     /// Returns where a change of files may mean a new revision, and whether what is below counts too:
@@ -95,10 +107,12 @@ impl Checkout {
             let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
             found.insert(parent.map_or_else(|| PathBuf::from("."), PathBuf::from), false);
         }
-        let repository = self.lock();
-        found.insert(repository.path().to_owned(), false);
-        found.insert(repository.commondir().to_owned(), false);
-        found.insert(repository.commondir().join("refs").join("heads"), true);
+        let backend = self.lock();
+        let common = backend.common_dir();
+        found.insert(backend.git_dir(), false);
+        found.insert(common.join("refs").join("heads"), true);
+        found.insert(common.join("reftable"), false);
+        found.insert(common, false);
         found.into_iter().filter(|(dir, _)| dir.is_dir()).collect()
     }
 
@@ -108,7 +122,6 @@ impl Checkout {
         if spec.is_empty() || spec == "HEAD" {
             return Ok(newest);
         }
-        let repository = self.lock();
         let wanted = spec.parse::<Revision>();
         let text = wanted.as_ref().map_or(spec, |revision| revision.id.as_str());
         // `HEAD` means the followed branch, which another process may have checked out elsewhere.
@@ -116,17 +129,17 @@ impl Checkout {
             Some(rest) if rest.starts_with(['~', '^']) => format!("{}{rest}", newest.id),
             _ => text.to_owned(),
         };
-        let commit = repository
-            .revparse_single(&text)
-            .and_then(|object| object.peel_to_commit())
-            .map_err(|_| RepoError::UnknownRevision {
+        let backend = self.lock();
+        let id = backend
+            .commit_of(&text)
+            .ok_or_else(|| RepoError::UnknownRevision {
                 dir: self.dir.clone(),
                 spec: spec.to_owned(),
-                shallow: repository.is_shallow(),
+                shallow: backend.is_shallow(),
             })?;
         Ok(Revision {
             branch: newest.branch,
-            id: commit.id().into(),
+            id,
         })
     }
 
@@ -140,135 +153,63 @@ impl Checkout {
             ));
         }
         let to = self.resolve(spec)?;
-        let repository = self.lock();
-        let oid = self.oid(&to.id)?;
-        let commit = repository
-            .find_commit(oid)
-            .map_err(|error| self.missing(&error, &to.id))?;
-        let Ok(parent) = commit.parent_id(0) else {
-            // At the boundary of a shallow clone libgit2 hides the parents that the commit names.
-            if !commit
-                .raw_header_bytes()
-                .split(|byte| *byte == b'\n')
-                .any(|line| line.starts_with(b"parent "))
-            {
-                return Ok((None, to));
-            }
-            let spec = format!("{}^", to.id.short());
-            return Err(RepoError::UnknownRevision {
-                dir: self.dir.clone(),
-                spec,
-                shallow: true,
-            });
-        };
-        Ok((
-            Some(Revision {
+        let from = match self.lock().parent(&to.id)? {
+            Parent::Root => None,
+            Parent::Is(id) => Some(Revision {
                 branch: to.branch.clone(),
-                id: parent.into(),
+                id,
             }),
-            to,
-        ))
+            Parent::Cut => {
+                return Err(RepoError::UnknownRevision {
+                    dir: self.dir.clone(),
+                    spec: format!("{}^", to.id.short()),
+                    shallow: true,
+                });
+            }
+        };
+        Ok((from, to))
+    }
+
+    /// Lists the first-parent commits of `to` that `from` does not have.
+    pub fn log(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Log, RepoError> {
+        self.lock().log(from, to)
+    }
+
+    /// Lists the newest first-parent commits of a revision, at most `limit`.
+    pub fn history(&self, to: &CommitId, limit: usize) -> Result<Vec<Commit>, RepoError> {
+        self.lock().history(to, limit)
+    }
+
+    /// Lists the files of a commit below the path that is read.
+    pub fn tree(&self, id: &CommitId) -> Result<Tree, RepoError> {
+        self.lock().tree(&self.path, id)
+    }
+
+    /// Lists all files of a commit, wherever they are.
+    pub fn whole_tree(&self, id: &CommitId) -> Result<Tree, RepoError> {
+        self.lock().tree("", id)
+    }
+
+    /// Lists all files that differ between two commits, wherever they are.
+    pub fn whole_changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError> {
+        self.lock().changes("", from, to)
+    }
+
+    /// Lists the files below the path that is read that differ between two commits; all of them are new when
+    /// there is no commit to compare with.
+    pub fn changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError> {
+        self.lock().changes(&self.path, from, to)
     }
 
     /// Reads a blob of at most `limit` bytes.
     pub fn read(&self, id: &BlobId, limit: usize) -> Result<Vec<u8>, RepoError> {
-        let gone = |_| RepoError::NoBlob {
-            dir: self.dir.clone(),
-            id: id.clone(),
-        };
-        let oid = git2::Oid::from_str(id.as_str()).map_err(gone)?;
-        let repository = self.lock();
-        let odb = repository.odb().map_err(|error| self.other(&error))?;
-        let (size, kind) = odb.read_header(oid).map_err(gone)?;
-        if kind != ObjectType::Blob {
-            return Err(RepoError::NoBlob {
-                dir: self.dir.clone(),
-                id: id.clone(),
-            });
-        }
-        if size > limit {
-            return Err(RepoError::TooLarge { size, limit });
-        }
-        let object = odb.read(oid).map_err(gone)?;
-        Ok(object.data().to_owned())
+        self.lock().read(id, limit)
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Repository> {
-        self.repository
+    fn lock(&self) -> MutexGuard<'_, Box<dyn Backend>> {
+        self.backend
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    pub(super) fn oid(&self, id: &CommitId) -> Result<git2::Oid, RepoError> {
-        git2::Oid::from_str(id.as_str()).map_err(|_| RepoError::Gone {
-            dir: self.dir.clone(),
-            id: id.clone(),
-        })
-    }
-
-    pub(super) fn missing(&self, error: &git2::Error, id: &CommitId) -> RepoError {
-        if error.code() == ErrorCode::NotFound {
-            RepoError::Gone {
-                dir: self.dir.clone(),
-                id: id.clone(),
-            }
-        } else {
-            self.other(error)
-        }
-    }
-
-    pub(super) fn other(&self, error: &git2::Error) -> RepoError {
-        RepoError::Other {
-            dir: self.dir.clone(),
-            message: error.message().to_owned(),
-        }
-    }
-
-    fn head(&self, repository: &Repository) -> Result<Revision, RepoError> {
-        let head = repository
-            .find_reference("HEAD")
-            .map_err(|error| self.other(&error))?;
-        let attached = head
-            .symbolic_target()
-            .ok()
-            .flatten()
-            .map(str::to_owned)
-            .or_else(|| rebasing(repository));
-        let Some(checked_out) = attached else {
-            return self.detached(&head);
-        };
-        let wanted = self
-            .branch
-            .as_ref()
-            .map_or(checked_out, |branch| format!("refs/heads/{branch}"));
-        let branch = wanted.strip_prefix("refs/heads/").unwrap_or(&wanted).to_owned();
-        match repository.refname_to_id(&wanted) {
-            Ok(id) => Ok(Revision {
-                branch,
-                id: id.into(),
-            }),
-            Err(error) if error.code() != ErrorCode::NotFound => Err(self.other(&error)),
-            Err(_) => {
-                let (dir, existing) = (self.dir.clone(), branches(repository));
-                if self.branch.is_some() && !existing.is_empty() {
-                    Err(RepoError::NoBranch {
-                        dir,
-                        branch,
-                        existing,
-                    })
-                } else {
-                    Err(RepoError::NoCommit { dir, branch })
-                }
-            }
-        }
-    }
-
-    fn detached(&self, head: &Reference<'_>) -> Result<Revision, RepoError> {
-        let id = head.peel_to_commit().map_err(|error| self.other(&error))?.id();
-        Ok(Revision {
-            branch: self.branch.clone().unwrap_or_else(|| "HEAD".to_owned()),
-            id: id.into(),
-        })
     }
 }
 
@@ -279,36 +220,6 @@ impl std::fmt::Debug for Checkout {
             .field("path", &self.path)
             .finish_non_exhaustive()
     }
-}
-
-/// Returns the branch that a rebase will move when it is done. HEAD is detached on half-made commits meanwhile.
-fn rebasing(repository: &Repository) -> Option<String> {
-    let state = repository.state();
-    let folder = match state {
-        RepositoryState::Rebase | RepositoryState::RebaseInteractive | RepositoryState::RebaseMerge => {
-            "rebase-merge"
-        }
-        RepositoryState::ApplyMailboxOrRebase => "rebase-apply",
-        _ => return None,
-    };
-    let name = std::fs::read_to_string(repository.path().join(folder).join("head-name")).ok()?;
-    name.trim()
-        .starts_with("refs/heads/")
-        .then(|| name.trim().to_owned())
-}
-
-fn branches(repository: &Repository) -> Vec<String> {
-    let names = repository
-        .branches(Some(git2::BranchType::Local))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let mut names: Vec<String> = names
-        .filter_map(|(branch, _)| branch.name().ok().flatten().map(str::to_owned))
-        .collect();
-    names.sort();
-    names.truncate(5);
-    names
 }
 
 /// Normalises a path inside the repository: `./apps//test/` is `apps/test`.
@@ -331,93 +242,93 @@ pub(super) fn clean_path(path: &str) -> Result<String, RepoError> {
 
 #[cfg(test)]
 mod tests {
+
     use super::*;
     use crate::{
         error::{Class, Classified as _},
-        repo::testing::{Repo, git},
+        repo::{
+            git::Version,
+            testing::{Kind, Repo, git, has_reftable},
+        },
     };
 
     fn open(dir: &Path) -> Result<Checkout, RepoError> {
         Checkout::open(dir, Options::default())
     }
 
-    fn on_branch(repo: &Repo, branch: &str) -> Checkout {
-        Checkout::open(
-            repo.dir(),
-            Options {
-                branch: Some(branch.into()),
-                path: String::new(),
-            },
-        )
-        .unwrap()
-    }
-
     #[test]
     fn the_newest_revision_is_resolved_afresh_each_time() {
-        let repo = Repo::new();
-        let first = repo.commit(&[("a", "1")]);
-        let checkout = repo.checkout("");
-        assert_eq!(
-            checkout.newest().unwrap().to_string(),
-            format!("main@sha1:{first}")
-        );
-        let second = repo.commit(&[("a", "2")]);
-        assert_eq!(checkout.newest().unwrap().id, second);
-        repo.git(&["pack-refs", "--all", "--prune"]);
-        assert!(!repo.dir().join(".git/refs/heads/main").exists());
-        assert_eq!(checkout.newest().unwrap().id, second);
-        repo.git(&["checkout", "-q", "-b", "feature/x"]);
-        assert_eq!(checkout.newest().unwrap().branch, "feature/x");
-        let third = repo.commit(&[("a", "3")]);
-        assert_eq!(checkout.newest().unwrap().id, third);
-        assert_eq!(on_branch(&repo, "main").newest().unwrap().id, second);
+        for repo in Repo::each() {
+            let first = repo.commit(&[("a", "1")]);
+            let checkout = repo.checkout("");
+            assert_eq!(
+                checkout.newest().unwrap().to_string(),
+                format!("main@{}:{first}", repo.hash())
+            );
+            let second = repo.commit(&[("a", "2")]);
+            assert_eq!(checkout.newest().unwrap().id, second);
+            repo.git(&["pack-refs", "--all", "--prune"]);
+            assert!(!repo.dir().join(".git/refs/heads/main").exists());
+            assert_eq!(checkout.newest().unwrap().id, second);
+            repo.git(&["checkout", "-q", "-b", "feature/x"]);
+            assert_eq!(checkout.newest().unwrap().branch, "feature/x");
+            let third = repo.commit(&[("a", "3")]);
+            assert_eq!(checkout.newest().unwrap().id, third);
+            assert_eq!(repo.on_branch("main").newest().unwrap().id, second);
+        }
     }
 
     #[test]
     fn a_detached_head_takes_its_branch_from_the_option() {
-        let repo = Repo::new();
-        let first = repo.commit(&[("a", "1")]);
-        repo.git(&["checkout", "-q", "--detach"]);
-        assert_eq!(
-            repo.checkout("").newest().unwrap().to_string(),
-            format!("HEAD@sha1:{first}")
-        );
-        assert_eq!(
-            on_branch(&repo, "release").newest().unwrap().to_string(),
-            format!("release@sha1:{first}")
-        );
+        for repo in Repo::each() {
+            let first = repo.commit(&[("a", "1")]);
+            repo.git(&["checkout", "-q", "--detach"]);
+            assert_eq!(
+                repo.checkout("").newest().unwrap().to_string(),
+                format!("HEAD@{}:{first}", repo.hash())
+            );
+            assert_eq!(
+                repo.on_branch("release").newest().unwrap().to_string(),
+                format!("release@{}:{first}", repo.hash())
+            );
+        }
     }
 
     #[test]
     fn a_rebase_in_progress_shows_its_branch_where_it_was() {
-        let repo = Repo::new();
-        repo.commit(&[("a", "1")]);
-        repo.git(&["checkout", "-q", "-b", "side"]);
-        let side = repo.commit(&[("a", "side")]);
-        repo.git(&["checkout", "-q", "main"]);
-        repo.commit(&[("a", "main")]);
-        repo.git(&["checkout", "-q", "side"]);
-        let conflicts = std::panic::catch_unwind(|| repo.git(&["rebase", "-q", "main"]));
-        assert!(conflicts.is_err(), "the rebase stops half-way");
-        assert_eq!(
-            repo.checkout("").newest().unwrap().to_string(),
-            format!("side@sha1:{side}")
-        );
+        for repo in Repo::each() {
+            repo.commit(&[("a", "1")]);
+            repo.git(&["checkout", "-q", "-b", "side"]);
+            let side = repo.commit(&[("a", "side")]);
+            repo.git(&["checkout", "-q", "main"]);
+            repo.commit(&[("a", "main")]);
+            repo.git(&["checkout", "-q", "side"]);
+            let conflicts = std::panic::catch_unwind(|| repo.git(&["rebase", "-q", "main"]));
+            assert!(conflicts.is_err(), "the rebase stops half-way");
+            assert_eq!(
+                repo.checkout("").newest().unwrap().to_string(),
+                format!("side@{}:{side}", repo.hash())
+            );
+        }
     }
 
     #[test]
     fn work_trees_bare_repositories_and_links_are_repositories() {
-        let repo = Repo::new();
-        let first = repo.commit(&[("a", "1")]);
-        let other = tempfile::tempdir().unwrap();
-        let tree = other.path().join("tree");
-        repo.git(&["worktree", "add", "-q", "-b", "wt", tree.to_str().unwrap()]);
-        assert_eq!(open(&tree).unwrap().newest().unwrap().branch, "wt");
-        assert_eq!(open(&tree).unwrap().common_dir(), repo.checkout("").common_dir());
-        let bare = other.path().join("bare.git");
-        repo.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
-        assert_eq!(open(&bare).unwrap().newest().unwrap().id, first);
-        assert_eq!(open(&bare).unwrap().name(), "bare.git");
+        for repo in Repo::each() {
+            let first = repo.commit(&[("a", "1")]);
+            let other = tempfile::tempdir().unwrap();
+            let tree = other.path().join("tree");
+            repo.git(&["worktree", "add", "-q", "-b", "wt", tree.to_str().unwrap()]);
+            assert_eq!(repo.open_at(&tree, "").unwrap().newest().unwrap().branch, "wt");
+            assert_eq!(
+                repo.open_at(&tree, "").unwrap().common_dir(),
+                repo.checkout("").common_dir()
+            );
+            let bare = other.path().join("bare.git");
+            repo.git(&["clone", "-q", "--bare", ".", bare.to_str().unwrap()]);
+            assert_eq!(repo.open_at(&bare, "").unwrap().newest().unwrap().id, first);
+            assert_eq!(repo.open_at(&bare, "").unwrap().name(), "bare.git");
+        }
     }
 
     #[test]
@@ -469,7 +380,7 @@ mod tests {
         assert_eq!(above, &repo.dir().canonicalize().unwrap());
         assert!(below.hint().unwrap().contains("--path"));
 
-        let gone = on_branch(&repo, "gone").newest().unwrap_err();
+        let gone = repo.on_branch("gone").newest().unwrap_err();
         assert!(gone.hint().unwrap().ends_with("--branch: main"), "{gone}");
         let unknown = repo.checkout("").resolve("v9").unwrap_err();
         assert_eq!(
@@ -483,17 +394,22 @@ mod tests {
         assert!(matches!(open(&lost).unwrap_err(), RepoError::LostGitDir { .. }));
     }
 
+    /// A repository that says of itself that it has a format.
+    fn with_format(key: &str, value: &str) -> Repo {
+        let repo = Repo::new();
+        repo.commit(&[("a", "1")]);
+        git(repo.dir(), &["config", "core.repositoryformatversion", "1"]);
+        git(repo.dir(), &["config", &format!("extensions.{key}"), value]);
+        repo
+    }
+
     #[test]
-    fn formats_that_cannot_be_read_are_named() {
-        for (key, value) in [
-            ("refstorage", "reftable"),
-            ("objectformat", "sha256"),
-            ("partialclone", "origin"),
+    fn formats_that_nothing_reads_are_named() {
+        for (key, value, advice) in [
+            ("partialclone", "origin", "make the clone without `--filter`"),
+            ("fromthefuture", "true", "make a plain clone"),
         ] {
-            let repo = Repo::new();
-            repo.commit(&[("a", "1")]);
-            git(repo.dir(), &["config", "core.repositoryformatversion", "1"]);
-            git(repo.dir(), &["config", &format!("extensions.{key}"), value]);
+            let repo = with_format(key, value);
             let error = open(repo.dir()).unwrap_err();
             let what = format!("extensions.{key} = {value}");
             assert_eq!(
@@ -503,7 +419,59 @@ mod tests {
                     what
                 }
             );
-            assert!(error.hint().unwrap().contains("clone"), "{error}");
+            assert!(error.hint().unwrap().contains(advice), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_git_that_is_missing_or_too_old_is_named_with_the_one_that_is_needed() {
+        let bin = tempfile::tempdir().unwrap();
+        let old = crate::repo::testing::script(bin.path(), "git", "echo git version 2.39.5");
+        let by = |git: Git, repo: &Repo| {
+            Checkout::open_by(Reader::Best, git, repo.dir().to_owned(), Options::default()).unwrap_err()
+        };
+        let repo = with_format("refstorage", "reftable");
+        let error = by(Git::at(old), &repo);
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "the repository `{}` uses extensions.refstorage = reftable, which takes git 2.45 or newer to read: it \
+                 is version 2.39",
+                repo.dir().display()
+            )
+        );
+        let hint = error.hint().unwrap();
+        assert!(
+            hint.starts_with("install git 2.45 or newer where Serin runs; or "),
+            "{hint}"
+        );
+        assert!(hint.contains("--ref-format=files"), "{hint}");
+        let error = by(Git::at("/no/git"), &Repo::of(Kind::Sha256));
+        assert!(error.to_string().contains("objectformat = sha256"), "{error}");
+        assert!(
+            error.to_string().contains("`/no/git` cannot be started"),
+            "{error}"
+        );
+        assert_eq!(error.class(), Class::UserMustFix);
+    }
+
+    #[test]
+    fn reftable_is_read_where_git_can_and_refused_by_name_where_it_cannot() {
+        if has_reftable() {
+            let repo = Repo::of(Kind::Reftable);
+            repo.git(&["config", "core.logAllRefUpdates", "false"]); // 2.47 migrates no logs
+            let first = repo.commit(&[("a", "1")]);
+            assert_eq!(repo.checkout("").newest().unwrap().id, first);
+            let watched = repo.checkout("").watched();
+            assert!(watched.iter().any(|(dir, _)| dir.ends_with(".git/reftable")));
+            repo.git(&["refs", "migrate", "--ref-format=files"]);
+            assert_eq!(repo.checkout("").newest().unwrap().id, first);
+        } else {
+            let error = open(with_format("refstorage", "reftable").dir()).unwrap_err();
+            let RepoError::NeedsGit { oldest, .. } = error else {
+                panic!("{error}")
+            };
+            assert_eq!(oldest, Version(2, 45));
         }
     }
 
@@ -522,19 +490,20 @@ mod tests {
 
     #[test]
     fn ranges_and_revisions_as_users_write_them() {
-        let repo = Repo::new();
-        let a = repo.commit(&[("a", "1")]);
-        let b = repo.commit(&[("a", "2")]);
-        let c = repo.commit(&[("a", "3")]);
-        let checkout = repo.checkout("");
-        let ids = |spec: &str| {
-            let (from, to) = checkout.range(spec).unwrap();
-            (from.map(|from| from.id), to.id)
-        };
-        assert_eq!(ids(""), (Some(b.clone()), c.clone()));
-        assert_eq!(ids("HEAD~1"), (Some(a.clone()), b.clone()));
-        assert_eq!(ids("HEAD~2..HEAD"), (Some(a.clone()), c.clone()));
-        assert_eq!(ids(&format!("{}..main", a.short())), (Some(a.clone()), c.clone()));
-        assert_eq!(ids(&format!("main@sha1:{a}")), (None, a));
+        for repo in Repo::each() {
+            let a = repo.commit(&[("a", "1")]);
+            let b = repo.commit(&[("a", "2")]);
+            let c = repo.commit(&[("a", "3")]);
+            let checkout = repo.checkout("");
+            let ids = |spec: &str| {
+                let (from, to) = checkout.range(spec).unwrap();
+                (from.map(|from| from.id), to.id)
+            };
+            assert_eq!(ids(""), (Some(b.clone()), c.clone()));
+            assert_eq!(ids("HEAD~1"), (Some(a.clone()), b.clone()));
+            assert_eq!(ids("HEAD~2..HEAD"), (Some(a.clone()), c.clone()));
+            assert_eq!(ids(&format!("{}..main", a.short())), (Some(a.clone()), c.clone()));
+            assert_eq!(ids(&format!("main@{}:{a}", repo.hash())), (None, a));
+        }
     }
 }

@@ -1,8 +1,14 @@
 //! What can be wrong with a repository, and what to do about it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use super::{BlobId, CommitId};
+use super::{
+    BlobId, CommitId,
+    git::{GitError, Version},
+};
 use crate::error::{Class, Classified};
 
 /// How long to wait before a fault that is expected to pass is tried again.
@@ -41,6 +47,21 @@ pub enum RepoError {
         /// The extension, such as `extensions.refstorage = reftable`.
         what: String,
     },
+    /// A repository format that only the `git` command can read, and not the one that is here.
+    #[error("the repository `{}` uses {what}, which takes git {oldest} or newer to read: {found}", .dir.display())]
+    NeedsGit {
+        /// The directory that was given.
+        dir: PathBuf,
+        /// The extension, such as `extensions.refstorage = reftable`.
+        what: String,
+        /// The oldest git that can.
+        oldest: Version,
+        /// What is there instead.
+        found: String,
+    },
+    /// The `git` command, or a remote that it talks to, failed.
+    #[error(transparent)]
+    Git(Box<GitError>),
     /// The branch has no commit yet.
     #[error("the repository `{}` has no commit yet on branch `{branch}`", .dir.display())]
     NoCommit {
@@ -135,9 +156,32 @@ pub enum RepoError {
     },
 }
 
+impl RepoError {
+    /// A branch without a commit: it does not exist, or nothing does yet.
+    pub(super) fn no_branch(dir: &Path, branch: String, wanted: bool, existing: Vec<String>) -> Self {
+        let dir = dir.to_owned();
+        if wanted && !existing.is_empty() {
+            Self::NoBranch {
+                dir,
+                branch,
+                existing,
+            }
+        } else {
+            Self::NoCommit { dir, branch }
+        }
+    }
+}
+
+impl From<GitError> for RepoError {
+    fn from(error: GitError) -> Self {
+        Self::Git(Box::new(error))
+    }
+}
+
 impl Classified for RepoError {
     fn class(&self) -> Class {
         match self {
+            Self::Git(error) => error.class(),
             Self::NoDirectory { .. } | Self::Other { .. } => Class::Retry(RETRY),
             Self::NoCommit { .. } | Self::NoPath { .. } | Self::NoArtifact { .. } => Class::WaitForChange,
             _ => Class::UserMustFix,
@@ -161,6 +205,11 @@ impl Classified for RepoError {
                     .into()
             }
             Self::Unsupported { what, .. } => unsupported_hint(what),
+            Self::NeedsGit { what, oldest, .. } => format!(
+                "install git {oldest} or newer where Serin runs; or {}",
+                unsupported_hint(what)
+            ),
+            Self::Git(error) => return error.hint(),
             Self::NoCommit { .. } => "make a first commit; Serin takes it as the baseline and starts no run".into(),
             Self::NoArtifact { .. } => {
                 "`flux get sources all -A` shows whether Flux can fetch the source".into()

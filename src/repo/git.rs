@@ -22,12 +22,15 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     path::{Path, PathBuf},
+    process::{ChildStdin, ChildStdout},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
+
+pub(super) use process::Helper;
 
 pub use credentials::{Credentials, Remote};
 pub use error::GitError;
@@ -306,8 +309,13 @@ impl GitCommand {
         Ok(text.strip_suffix('\n').unwrap_or(&text).to_owned())
     }
 
+    /// Starts it as a process that answers what it is asked, for as long as it is kept.
+    pub(super) fn start(&self) -> Result<(Helper, ChildStdin, ChildStdout), GitError> {
+        Helper::start(&mut self.command()).map_err(|failed| failed.named(&self.program, &self.name()))
+    }
+
     /// Makes the process to start.
-    pub(super) fn command(&self) -> std::process::Command {
+    fn command(&self) -> std::process::Command {
         let mut command = std::process::Command::new(&self.program);
         command
             .env_clear()

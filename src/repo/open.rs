@@ -80,6 +80,14 @@ fn explain(dir: &Path, error: &git2::Error) -> RepoError {
     }
 }
 
+/// Returns the branch that a rebase in this git directory will move when it is done.
+pub(super) fn rebased(git_dir: &Path) -> Option<String> {
+    let named = |folder: &str| std::fs::read_to_string(git_dir.join(folder).join("head-name")).ok();
+    let name = named("rebase-merge").or_else(|| named("rebase-apply"))?;
+    let name = name.trim();
+    name.starts_with("refs/heads/").then(|| name.to_owned())
+}
+
 /// Returns the directory in which git keeps what belongs to the repository, or work tree, at `dir`.
 pub(super) fn git_dir(dir: &Path) -> PathBuf {
     if let Some(linked) = linked_git_dir(dir) {

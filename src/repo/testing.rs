@@ -2,26 +2,85 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use tempfile::TempDir;
 
-use super::{Checkout, CommitId, Options};
+use super::{
+    Checkout, CommitId, Options, RepoError,
+    backend::Reader,
+    git::{Git, Version},
+};
+
+/// How a repository is made and read. Each case runs over all of them, with the same answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// As most are, by libgit2.
+    Library,
+    /// As most are, by the `git` command.
+    Command,
+    /// With SHA-256 ids, which only the command can read.
+    Sha256,
+    /// With refs in tables, which only a new command can read.
+    Reftable,
+}
+
+impl Kind {
+    /// All that the git of this machine can make.
+    fn all() -> Vec<Self> {
+        let mut all = vec![Self::Library, Self::Command, Self::Sha256];
+        if has_reftable() {
+            all.push(Self::Reftable);
+        }
+        all
+    }
+}
+
+/// Whether the git of this machine knows reftable.
+pub(crate) fn has_reftable() -> bool {
+    Git::find().version().unwrap() >= Version(2, 45)
+}
 
 /// A repository with the branch `main`.
 pub(crate) struct Repo {
     keep: TempDir,
+    kind: Kind,
 }
 
 impl Repo {
     pub(crate) fn new() -> Self {
+        Self::of(Kind::Library)
+    }
+
+    /// An empty repository of each kind.
+    pub(crate) fn each() -> impl Iterator<Item = Self> {
+        Kind::all().into_iter().map(Self::of)
+    }
+
+    pub(crate) fn of(kind: Kind) -> Self {
         let repo = Self {
             keep: tempfile::tempdir().unwrap(),
+            kind,
         };
-        repo.git(&["init", "-q", "-b", "main"]);
+        let format: &[&str] = match kind {
+            Kind::Library | Kind::Command => &[],
+            Kind::Sha256 => &["--object-format=sha256"],
+            Kind::Reftable => &["--ref-format=reftable"],
+        };
+        repo.git(&[&["init", "-q", "-b", "main"], format].concat());
         repo
+    }
+
+    /// The hash that its ids are made by.
+    pub(crate) fn hash(&self) -> &'static str {
+        if self.kind == Kind::Sha256 {
+            "sha256"
+        } else {
+            "sha1"
+        }
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -60,7 +119,34 @@ impl Repo {
     }
 
     pub(crate) fn checkout(&self, path: &str) -> Checkout {
-        open(self.dir(), path)
+        self.open_at(self.dir(), path).unwrap()
+    }
+
+    /// Opens another directory in the way that this one is read.
+    pub(crate) fn open_at(&self, dir: &Path, path: &str) -> Result<Checkout, RepoError> {
+        let options = Options {
+            branch: None,
+            path: path.to_owned(),
+        };
+        self.open_with(dir, options)
+    }
+
+    pub(crate) fn open_with(&self, dir: &Path, options: Options) -> Result<Checkout, RepoError> {
+        let reader = if self.kind == Kind::Command {
+            Reader::Command
+        } else {
+            Reader::Best
+        };
+        Checkout::open_by(reader, Git::find(), dir.to_owned(), options)
+    }
+
+    /// Opens it to follow a branch.
+    pub(crate) fn on_branch(&self, branch: &str) -> Checkout {
+        let options = Options {
+            branch: Some(branch.to_owned()),
+            path: String::new(),
+        };
+        self.open_with(self.dir(), options).unwrap()
     }
 }
 
@@ -82,7 +168,7 @@ pub(crate) fn clone_shallow(repo: &Repo, depth: u32) -> (TempDir, Checkout) {
         keep.path(),
         &["clone", "-q", "--depth", &depth.to_string(), &from, "."],
     );
-    let checkout = open(keep.path(), "");
+    let checkout = repo.open_at(keep.path(), "").unwrap();
     (keep, checkout)
 }
 
@@ -112,4 +198,14 @@ pub(crate) fn git(dir: &Path, args: &[&str]) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Writes a program that stands in for git.
+pub(crate) fn script(dir: &Path, name: &str, text: &str) -> PathBuf {
+    let path = dir.join(name);
+    fs::write(&path, format!("#!/bin/sh\n[ -n \"$PROBE\" ] && exit\n{text}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    // A process that another test has just forked may still hold the file open for writing.
+    while Command::new(&path).env("PROBE", "1").status().is_err() {}
+    path
 }

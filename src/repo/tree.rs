@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use git2::{Delta, DiffOptions, FileMode, Repository};
+use git2::{Delta, DiffOptions, FileMode};
 use serde::Serialize;
 
-use super::{BlobId, Checkout, CommitId, RepoError};
+use super::{BlobId, CommitId, RepoError, library::Library};
 
 /// The most files and directories that are listed.
-const MAX_ENTRIES: usize = 100_000;
+pub(super) const MAX_ENTRIES: usize = 100_000;
 /// The deepest directory that is listed.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// What an entry of a tree is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -73,53 +73,32 @@ impl Tree {
     }
 }
 
-impl Checkout {
-    /// Lists the files of a commit below the path that is read.
-    pub fn tree(&self, id: &CommitId) -> Result<Tree, RepoError> {
-        let repository = self.lock();
-        let top = self.top(&repository, id)?;
-        let root = if self.path().is_empty() {
+impl Library {
+    pub(super) fn tree_of(&self, path: &str, id: &CommitId) -> Result<Tree, RepoError> {
+        let top = self.top(id)?;
+        let root = if path.is_empty() {
             top
         } else {
             let found = top
-                .get_path(self.path().as_ref())
+                .get_path(path.as_ref())
                 .ok()
-                .and_then(|entry| entry.to_object(&repository).ok()?.into_tree().ok());
+                .and_then(|entry| entry.to_object(&self.repository).ok()?.into_tree().ok());
             found.ok_or_else(|| RepoError::NoPath {
-                path: self.path().to_owned(),
+                path: path.to_owned(),
                 id: id.clone(),
             })?
         };
-        self.walk(&repository, self.path(), root, id)
+        self.walk(path, root, id)
     }
 
-    /// Lists all files of a commit, wherever they are.
-    pub fn whole_tree(&self, id: &CommitId) -> Result<Tree, RepoError> {
-        let repository = self.lock();
-        let top = self.top(&repository, id)?;
-        self.walk(&repository, "", top, id)
-    }
-
-    /// Lists the files below the path that is read that differ between two commits; all of them are new when
-    /// there is no commit to compare with.
-    pub fn changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError> {
-        self.changes_below(self.path(), from, to)
-    }
-
-    /// Lists all files that differ between two commits, wherever they are.
-    pub fn whole_changes(&self, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError> {
-        self.changes_below("", from, to)
-    }
-
-    fn changes_below(
+    pub(super) fn changes_of(
         &self,
         below: &str,
         from: Option<&CommitId>,
         to: &CommitId,
     ) -> Result<Vec<Change>, RepoError> {
-        let repository = self.lock();
-        let old = from.map(|from| self.top(&repository, from)).transpose()?;
-        let new = self.top(&repository, to)?;
+        let old = from.map(|from| self.top(from)).transpose()?;
+        let new = self.top(to)?;
         let mut options = DiffOptions::new();
         options
             .disable_pathspec_match(true)
@@ -128,7 +107,8 @@ impl Checkout {
         if !below.is_empty() {
             options.pathspec(below);
         }
-        let diff = repository
+        let diff = self
+            .repository
             .diff_tree_to_tree(old.as_ref(), Some(&new), Some(&mut options))
             .map_err(|error| self.other(&error))?;
         let mut changes = Vec::new();
@@ -153,39 +133,28 @@ impl Checkout {
         Ok(changes)
     }
 
-    fn top<'a>(&self, repository: &'a Repository, id: &CommitId) -> Result<git2::Tree<'a>, RepoError> {
+    fn top(&self, id: &CommitId) -> Result<git2::Tree<'_>, RepoError> {
         let oid = self.oid(id)?;
-        let commit = repository
+        let commit = self
+            .repository
             .find_commit(oid)
             .map_err(|error| self.missing(&error, id))?;
         commit.tree().map_err(|error| self.missing(&error, id))
     }
 
-    fn walk(
-        &self,
-        repository: &Repository,
-        below: &str,
-        root: git2::Tree<'_>,
-        id: &CommitId,
-    ) -> Result<Tree, RepoError> {
-        let too_much = |path: &str, what: String| {
-            Err(RepoError::TooMuch {
-                path: path.to_owned(),
-                id: id.clone(),
-                what,
-            })
-        };
+    fn walk(&self, below: &str, root: git2::Tree<'_>, id: &CommitId) -> Result<Tree, RepoError> {
+        let repository = &self.repository;
         let mut tree = Tree::default();
         let mut seen = 0_usize;
         let mut open = vec![(below.to_owned(), 0_usize, root)];
         while let Some((prefix, depth, folder)) = open.pop() {
             if depth > MAX_DEPTH {
-                return too_much(&prefix, format!("directories deeper than {MAX_DEPTH}"));
+                return Err(too_deep(&prefix, id));
             }
             for entry in &folder {
                 seen += 1;
                 if seen > MAX_ENTRIES {
-                    return too_much(below, format!("more than {MAX_ENTRIES} files"));
+                    return Err(too_many(below, id));
                 }
                 let Ok(name) = entry.name() else {
                     tree.unnamed += 1;
@@ -229,145 +198,168 @@ fn mode(mode: FileMode) -> Mode {
     }
 }
 
+pub(super) fn too_deep(path: &str, id: &CommitId) -> RepoError {
+    RepoError::TooMuch {
+        path: path.to_owned(),
+        id: id.clone(),
+        what: format!("directories deeper than {MAX_DEPTH}"),
+    }
+}
+
+pub(super) fn too_many(path: &str, id: &CommitId) -> RepoError {
+    RepoError::TooMuch {
+        path: path.to_owned(),
+        id: id.clone(),
+        what: format!("more than {MAX_ENTRIES} files"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::repo::{Options, testing::Repo};
+    use crate::repo::{Checkout, Options, testing::Repo};
 
     #[test]
     fn lists_and_reads_at_the_id_and_never_from_the_work_tree() {
-        let repo = Repo::new();
-        let first = repo.commit(&[
-            ("deploy/a.yaml", "one"),
-            ("deploy/sub/b.yaml", "b"),
-            ("README", "x"),
-        ]);
-        repo.write("deploy/a.yaml", "half-writ");
-        let checkout = repo.checkout("deploy");
-        let tree = checkout.tree(&first).unwrap();
-        assert_eq!(
-            tree.files.keys().collect::<Vec<_>>(),
-            ["deploy/a.yaml", "deploy/sub/b.yaml"]
-        );
-        let blob = &tree.files["deploy/a.yaml"].id;
-        assert_eq!(checkout.read(blob, 100).unwrap(), b"one");
-        assert_eq!(
-            checkout.read(blob, 2),
-            Err(RepoError::TooLarge { size: 3, limit: 2 })
-        );
-    }
-
-    #[test]
-    fn diffs_only_below_the_path() {
-        let repo = Repo::new();
-        let first = repo.commit(&[
-            ("a/1.yaml", "1"),
-            ("a/2.yaml", "2"),
-            ("ab/3.yaml", "3"),
-            ("a/[x]", "4"),
-        ]);
-        repo.remove("a/2.yaml");
-        let second = repo.commit(&[("a/1.yaml", "new"), ("ab/3.yaml", "new"), ("a/4.yaml", "4")]);
-        let changes = repo.checkout("./a/").changes(Some(&first), &second).unwrap();
-        let said: Vec<_> = changes
-            .iter()
-            .map(|c| (c.path.as_str(), c.before.is_some(), c.after.is_some()))
-            .collect();
-        assert_eq!(
-            said,
-            [
-                ("a/1.yaml", true, true),
-                ("a/2.yaml", true, false),
-                ("a/4.yaml", false, true)
-            ]
-        );
-        assert_eq!(repo.checkout("").changes(None, &first).unwrap().len(), 4);
-        assert_eq!(repo.checkout("").changes(Some(&first), &first).unwrap(), []);
-    }
-
-    #[test]
-    fn a_merge_differs_from_its_first_parent() {
-        let repo = Repo::new();
-        let base = repo.commit(&[("a", "1")]);
-        repo.git(&["checkout", "-q", "-b", "side"]);
-        repo.commit(&[("b", "2")]);
-        repo.git(&["checkout", "-q", "main"]);
-        repo.git(&["merge", "-q", "--no-ff", "-m", "merge side", "side"]);
-        let checkout = repo.checkout("");
-        let merge = checkout.newest().unwrap().id;
-        let changes = checkout.changes(Some(&base), &merge).unwrap();
-        assert_eq!(changes.iter().map(|c| c.path.as_str()).collect::<Vec<_>>(), ["b"]);
-    }
-
-    #[test]
-    fn names_a_path_that_is_not_there_and_one_that_leaves() {
-        let repo = Repo::new();
-        let id = repo.commit(&[("a", "1")]);
-        assert_eq!(
-            repo.checkout("nope").tree(&id),
-            Err(RepoError::NoPath {
-                path: "nope".into(),
-                id: id.clone()
-            })
-        );
-        assert_eq!(
-            repo.checkout("a").tree(&id),
-            Err(RepoError::NoPath { path: "a".into(), id })
-        );
-        for path in ["../x", "/etc", "a/../../b"] {
-            let options = Options {
-                branch: None,
-                path: path.to_owned(),
-            };
-            assert!(
-                matches!(
-                    Checkout::open(repo.dir(), options),
-                    Err(RepoError::BadPath { .. })
-                ),
-                "{path}"
+        for repo in Repo::each() {
+            let first = repo.commit(&[
+                ("deploy/a.yaml", "one"),
+                ("deploy/sub/b.yaml", "b"),
+                ("README", "x"),
+            ]);
+            repo.write("deploy/a.yaml", "half-writ");
+            let checkout = repo.checkout("deploy");
+            let tree = checkout.tree(&first).unwrap();
+            assert_eq!(
+                tree.files.keys().collect::<Vec<_>>(),
+                ["deploy/a.yaml", "deploy/sub/b.yaml"]
+            );
+            let blob = &tree.files["deploy/a.yaml"].id;
+            assert_eq!(checkout.read(blob, 100).unwrap(), b"one");
+            assert_eq!(
+                checkout.read(blob, 2),
+                Err(RepoError::TooLarge { size: 3, limit: 2 })
             );
         }
     }
 
     #[test]
+    fn diffs_only_below_the_path() {
+        for repo in Repo::each() {
+            let first = repo.commit(&[
+                ("a/1.yaml", "1"),
+                ("a/2.yaml", "2"),
+                ("ab/3.yaml", "3"),
+                ("a/[x]", "4"),
+            ]);
+            repo.remove("a/2.yaml");
+            let second = repo.commit(&[("a/1.yaml", "new"), ("ab/3.yaml", "new"), ("a/4.yaml", "4")]);
+            let changes = repo.checkout("./a/").changes(Some(&first), &second).unwrap();
+            let said: Vec<_> = changes
+                .iter()
+                .map(|c| (c.path.as_str(), c.before.is_some(), c.after.is_some()))
+                .collect();
+            assert_eq!(
+                said,
+                [
+                    ("a/1.yaml", true, true),
+                    ("a/2.yaml", true, false),
+                    ("a/4.yaml", false, true)
+                ]
+            );
+            assert_eq!(repo.checkout("").changes(None, &first).unwrap().len(), 4);
+            assert_eq!(repo.checkout("").changes(Some(&first), &first).unwrap(), []);
+        }
+    }
+
+    #[test]
+    fn a_merge_differs_from_its_first_parent() {
+        for repo in Repo::each() {
+            let base = repo.commit(&[("a", "1")]);
+            repo.git(&["checkout", "-q", "-b", "side"]);
+            repo.commit(&[("b", "2")]);
+            repo.git(&["checkout", "-q", "main"]);
+            repo.git(&["merge", "-q", "--no-ff", "-m", "merge side", "side"]);
+            let checkout = repo.checkout("");
+            let merge = checkout.newest().unwrap().id;
+            let changes = checkout.changes(Some(&base), &merge).unwrap();
+            assert_eq!(changes.iter().map(|c| c.path.as_str()).collect::<Vec<_>>(), ["b"]);
+        }
+    }
+
+    #[test]
+    fn names_a_path_that_is_not_there_and_one_that_leaves() {
+        for repo in Repo::each() {
+            let id = repo.commit(&[("a", "1")]);
+            assert_eq!(
+                repo.checkout("nope").tree(&id),
+                Err(RepoError::NoPath {
+                    path: "nope".into(),
+                    id: id.clone()
+                })
+            );
+            assert_eq!(
+                repo.checkout("a").tree(&id),
+                Err(RepoError::NoPath { path: "a".into(), id })
+            );
+            for path in ["../x", "/etc", "a/../../b"] {
+                let options = Options {
+                    branch: None,
+                    path: path.to_owned(),
+                };
+                assert!(
+                    matches!(
+                        Checkout::open(repo.dir(), options),
+                        Err(RepoError::BadPath { .. })
+                    ),
+                    "{path}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn links_and_submodules_are_told_apart() {
-        let repo = Repo::new();
-        repo.commit(&[("a", "1")]);
-        std::os::unix::fs::symlink("/etc/passwd", repo.dir().join("link")).unwrap();
-        repo.git(&["add", "-A"]);
-        let module = format!("160000,{},module", repo.head());
-        repo.git(&["update-index", "--add", "--cacheinfo", &module]);
-        repo.git(&["commit", "-q", "-m", "more"]);
-        let id = repo.head();
-        let tree = repo.checkout("").tree(&id).unwrap();
-        assert_eq!(tree.files["link"].mode, Mode::Link);
-        assert_eq!(tree.files["module"].mode, Mode::Submodule);
-        assert_eq!(tree.files["a"].mode, Mode::File);
+        for repo in Repo::each() {
+            repo.commit(&[("a", "1")]);
+            std::os::unix::fs::symlink("/etc/passwd", repo.dir().join("link")).unwrap();
+            repo.git(&["add", "-A"]);
+            let module = format!("160000,{},module", repo.head());
+            repo.git(&["update-index", "--add", "--cacheinfo", &module]);
+            repo.git(&["commit", "-q", "-m", "more"]);
+            let id = repo.head();
+            let tree = repo.checkout("").tree(&id).unwrap();
+            assert_eq!(tree.files["link"].mode, Mode::Link);
+            assert_eq!(tree.files["module"].mode, Mode::Submodule);
+            assert_eq!(tree.files["a"].mode, Mode::File);
+        }
     }
 
     #[test]
     fn a_tree_follows_from_an_older_one_and_the_changes_wherever_they_are() {
-        let repo = Repo::new();
-        let first = repo.commit(&[("a/1.yaml", "1"), ("a/2.yaml", "2"), ("b/3.yaml", "3")]);
-        repo.remove("a/2.yaml");
-        std::os::unix::fs::symlink("1.yaml", repo.dir().join("a/link")).unwrap();
-        let second = repo.commit(&[("b/3.yaml", "new"), ("c/4.yaml", "4")]);
-        let checkout = repo.checkout("a");
-        let mut tree = checkout.whole_tree(&first).unwrap();
-        tree.apply(&checkout.whole_changes(Some(&first), &second).unwrap());
-        assert_eq!(tree, checkout.whole_tree(&second).unwrap());
-        assert_eq!(tree.files["a/link"].mode, Mode::Link);
-        assert_eq!(tree.files.len(), 4);
+        for repo in Repo::each() {
+            let first = repo.commit(&[("a/1.yaml", "1"), ("a/2.yaml", "2"), ("b/3.yaml", "3")]);
+            repo.remove("a/2.yaml");
+            std::os::unix::fs::symlink("1.yaml", repo.dir().join("a/link")).unwrap();
+            let second = repo.commit(&[("b/3.yaml", "new"), ("c/4.yaml", "4")]);
+            let checkout = repo.checkout("a");
+            let mut tree = checkout.whole_tree(&first).unwrap();
+            tree.apply(&checkout.whole_changes(Some(&first), &second).unwrap());
+            assert_eq!(tree, checkout.whole_tree(&second).unwrap());
+            assert_eq!(tree.files["a/link"].mode, Mode::Link);
+            assert_eq!(tree.files.len(), 4);
+        }
     }
 
     #[test]
     fn a_tree_that_is_too_deep_is_an_error() {
-        let repo = Repo::new();
-        let deep = vec!["d"; MAX_DEPTH + 2].join("/");
-        let id = repo.commit(&[(&format!("{deep}/f"), "1")]);
-        assert!(matches!(
-            repo.checkout("").tree(&id),
-            Err(RepoError::TooMuch { .. })
-        ));
+        for repo in Repo::each() {
+            let deep = vec!["d"; MAX_DEPTH + 2].join("/");
+            let id = repo.commit(&[(&format!("{deep}/f"), "1")]);
+            assert!(matches!(
+                repo.checkout("").tree(&id),
+                Err(RepoError::TooMuch { .. })
+            ));
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Bad input: each kind ends in a message that says what, where and what to do.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use insta::assert_snapshot;
 
 use super::environment::TestEnvironment;
@@ -54,14 +56,16 @@ fn no_commit_yet() {
 #[test]
 fn unsupported_formats() {
     let env = TestEnvironment::with_app();
-    env.git(&["init", "-q", "--object-format=sha256", "../sha256"]);
+    env.git(&["init", "-q", "-b", "main", "--object-format=sha256", "../sha256"]);
     assert_snapshot!(env.show(&["plan", "--checkout", "../sha256"]), @r#"
     exit 1
     --- stderr
-    error: the repository `../sha256` uses extensions.objectformat = sha256, which cannot be read
-    hint: use a clone with SHA-1 object ids
+    error: the repository `../sha256` has no commit yet on branch `main`
+    hint: make a first commit; Serin takes it as the baseline and starts no run
     "#);
-    // By hand: git before 2.45 does not know reftable.
+    // By hand, and with a stand-in for git: before 2.45 it does not know reftable.
+    env.write("bin/git", "#!/bin/sh\necho git version 2.39.5\n");
+    std::fs::set_permissions(env.path("bin/git"), std::fs::Permissions::from_mode(0o755)).unwrap();
     let config = std::fs::read_to_string(env.path("repo/.git/config")).unwrap();
     let with = |version: u32, extension: &str| {
         let version = format!("repositoryformatversion = {version}");
@@ -70,13 +74,15 @@ fn unsupported_formats() {
             "repo/.git/config",
             &format!("{config}[extensions]\n\t{extension}\n"),
         );
-        env.show(&["plan"])
+        let mut command = env.serin(&["plan"]);
+        command.env("PATH", env.path("bin"));
+        env.shown(&env.finish(command))
     };
     assert_snapshot!(with(1, "refStorage = reftable"), @r#"
     exit 1
     --- stderr
-    error: the repository `.` uses extensions.refstorage = reftable, which cannot be read
-    hint: make the clone with `git clone --ref-format=files`, or run `git refs migrate --ref-format=files`
+    error: the repository `.` uses extensions.refstorage = reftable, which takes git 2.45 or newer to read: it is version 2.39
+    hint: install git 2.45 or newer where Serin runs; or make the clone with `git clone --ref-format=files`, or run `git refs migrate --ref-format=files`
     "#);
     assert_snapshot!(with(1, "partialClone = origin"), @r#"
     exit 1

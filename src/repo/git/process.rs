@@ -5,7 +5,7 @@ use std::{
     io::{self, Read, Write as _},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
     time::Duration,
@@ -74,23 +74,43 @@ impl Failed {
 }
 
 /// Starts a process in a group of its own, so that it can be ended with its children.
-pub(super) fn start(command: &mut Command, stdin: Stdio) -> Result<Child, Failed> {
+fn spawn(command: &mut Command, stdin: Stdio, stderr: Stdio) -> Result<Child, Failed> {
     command
         .process_group(0)
         .stdin(stdin)
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(stderr)
         .spawn()
         .map_err(Failed::NotStarted)
 }
 
 /// Ends a process and its children.
-pub(super) fn end(child: &mut Child) {
+fn end(child: &mut Child) {
     if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         kill_process_group(group, Signal::KILL).ok();
     }
     child.kill().ok();
     child.wait().ok();
+}
+
+/// A process that goes on answering. It ends when this is dropped.
+pub(in crate::repo) struct Helper(Child);
+
+impl Helper {
+    /// Starts it; what it says beside its answers is lost.
+    pub(super) fn start(command: &mut Command) -> Result<(Self, ChildStdin, ChildStdout), Failed> {
+        let mut child = spawn(command, Stdio::piped(), Stdio::null())?;
+        match (child.stdin.take(), child.stdout.take()) {
+            (Some(ask), Some(said)) => Ok((Self(child), ask, said)),
+            _ => Err(Failed::Stopped),
+        }
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        end(&mut self.0);
+    }
 }
 
 /// Runs a process to its end, or to that of its bounds.
@@ -105,7 +125,7 @@ pub(super) fn run(
         Input::Bytes(bytes) => (Stdio::piped(), Some(bytes)),
         Input::Held(file) => (Stdio::from(file), None),
     };
-    let mut child = start(command, stdin)?;
+    let mut child = spawn(command, stdin, Stdio::piped())?;
     if let (Some(mut pipe), Some(bytes)) = (child.stdin.take(), bytes) {
         // One that does not read to the end has had enough.
         thread::spawn(move || pipe.write_all(&bytes).ok());

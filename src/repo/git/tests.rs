@@ -1,31 +1,12 @@
 //! Real runs of git, and of programs that stand in for it.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use super::*;
 use crate::{
     http::{Secret, SecretFile},
-    repo::testing::Repo,
+    repo::testing::{Repo, script},
 };
-
-/// A program that stands in for git.
-fn script(dir: &Path, name: &str, text: &str) -> PathBuf {
-    let path = dir.join(name);
-    fs::write(&path, format!("#!/bin/sh\n[ -n \"$PROBE\" ] && exit\n{text}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    // A process that another test has just forked may still hold the file open for writing.
-    while std::process::Command::new(&path)
-        .env("PROBE", "1")
-        .status()
-        .is_err()
-    {}
-    path
-}
 
 #[test]
 fn git_is_asked_and_its_version_demanded() {
@@ -93,6 +74,7 @@ fn output_input_and_failures_come_through() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test may sleep")]
 fn what_lasts_too_long_is_ended_with_its_children() {
     let dir = tempfile::tempdir().unwrap();
     let pids = dir.path().join("pids");
@@ -111,8 +93,14 @@ fn what_lasts_too_long_is_ended_with_its_children() {
     let pids = fs::read_to_string(pids).unwrap();
     for pid in pids.split_whitespace() {
         // One that is dead but not reaped yet (by whoever is its parent now) counts as ended.
-        let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+        let lives = || {
+            let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            !(state.is_empty() || state.contains(") Z "))
+        };
+        let waited = (0..200)
+            .take_while(|_| lives())
+            .inspect(|_| std::thread::sleep(Duration::from_millis(50)));
+        assert!(waited.count() < 200, "{pid} lives on");
     }
 }
 
