@@ -7,6 +7,7 @@
 mod artifact;
 mod backend;
 mod checkout;
+mod clone;
 mod command;
 mod error;
 pub mod git;
@@ -18,16 +19,19 @@ mod revision;
 mod tree;
 mod watch;
 mod watcher;
+pub mod webhook;
 
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use artifact::{ArchiveError, Artifact, ArtifactError, Artifacts, Download, File, Unpacked, unpack};
 pub use checkout::{Checkout, Options};
+pub use clone::{CloneOptions, RemoteClone, default_dir};
 pub use error::RepoError;
 pub use log::{Commit, Log, Since};
 pub(crate) use open::open;
 pub use repository::Repository;
 pub use revision::{BlobId, CommitId, ParseRevisionError, Revision};
 pub use tree::{Change, Entry, Mode, Tree};
-pub use watch::{Hints, Trigger, Update, Watch};
+pub use watch::{Hints, Pace, Trigger, Update, Watch};
+pub use watcher::Touched;

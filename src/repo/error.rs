@@ -62,6 +62,24 @@ pub enum RepoError {
     /// The `git` command, or a remote that it talks to, failed.
     #[error(transparent)]
     Git(Box<GitError>),
+    /// Another process keeps the clone.
+    #[error("another process keeps the clone `{}`", .dir.display())]
+    Taken {
+        /// The repository.
+        dir: PathBuf,
+    },
+    /// There is no place for a clone that nobody else can write to.
+    #[error("`{}` cannot hold a clone: it cannot be made, or others can write to it", .dir.display())]
+    NoCloneDir {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A text that cannot be the name of a branch.
+    #[error("`{branch}` cannot be the name of a branch")]
+    BadBranch {
+        /// What was given.
+        branch: String,
+    },
     /// The branch has no commit yet.
     #[error("the repository `{}` has no commit yet on branch `{branch}`", .dir.display())]
     NoCommit {
@@ -182,7 +200,7 @@ impl Classified for RepoError {
     fn class(&self) -> Class {
         match self {
             Self::Git(error) => error.class(),
-            Self::NoDirectory { .. } | Self::Other { .. } => Class::Retry(RETRY),
+            Self::NoDirectory { .. } | Self::Taken { .. } | Self::Other { .. } => Class::Retry(RETRY),
             Self::NoCommit { .. } | Self::NoPath { .. } | Self::NoArtifact { .. } => Class::WaitForChange,
             _ => Class::UserMustFix,
         }
@@ -229,6 +247,11 @@ impl Classified for RepoError {
             Self::NoBlob { .. } => {
                 "the clone is partial or damaged; make a full clone, or run `git fetch --refetch`".into()
             }
+            Self::Taken { .. } => {
+                "it is waited for; give each process that is to run beside others a --clone-dir of its own".into()
+            }
+            Self::NoCloneDir { .. } => "give a directory for clones with --clone-dir".into(),
+            Self::BadBranch { .. } => "give the name of a branch, without refs/heads/".into(),
             Self::NoPath { .. } => "check --path; it is relative to the top of the repository".into(),
             Self::BadPath { .. } => {
                 "give a path relative to the top of the repository, without `..`, such as `deploy/test`".into()

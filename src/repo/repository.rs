@@ -13,6 +13,11 @@ pub trait Repository: fmt::Debug + Send + Sync {
     /// Returns the path below the top of the repository that is read; empty for all.
     fn path(&self) -> &str;
 
+    /// Brings what is read up to date with where it comes from. Nothing to do for what others keep current.
+    fn refresh(&self) -> Result<(), RepoError> {
+        Ok(())
+    }
+
     /// Returns the newest revision, resolved afresh.
     fn newest(&self) -> Result<Revision, RepoError>;
 

@@ -87,6 +87,14 @@ impl BlobId {
     }
 }
 
+impl CommitId {
+    /// Returns the hash that it was made by: `sha1` or `sha256`.
+    #[must_use]
+    pub fn hash(&self) -> &'static str {
+        if self.0.len() == 64 { "sha256" } else { "sha1" }
+    }
+}
+
 fn is_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, task::JoinHandle, time};
 
-use crate::clock;
+use crate::{clock, error::Classified as _};
 
 use super::{RepoError, Repository, Revision, watcher::Watcher};
 
@@ -24,8 +24,53 @@ pub enum Hints {
     },
     /// Only a poll.
     Poll(Duration),
+    /// A remote is asked again and again; between two questions only a trigger makes us ask.
+    Remote(Pace),
     /// Only an explicit trigger; touches neither files nor timers, so virtual time holds.
     Trigger(Trigger),
+}
+
+/// How often a remote is asked: at an interval that differs a little each time and from source to source, so that
+/// many do not ask at once; ever more seldom while it does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    interval: Duration,
+    seed: u64,
+}
+
+impl Pace {
+    /// The longest pause after failures, unless the interval is longer.
+    const SLOWEST: Duration = Duration::from_secs(300);
+
+    /// Makes a pace; `name` tells this source from others.
+    #[must_use]
+    pub fn new(interval: Duration, name: &str) -> Self {
+        // FNV-1a: the same on every machine and in every run.
+        let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
+        Self { interval, seed }
+    }
+
+    /// The pause before question `round`, after so many failures in a row: within a tenth of what was asked for.
+    fn pause(self, round: u64, failures: u32) -> Duration {
+        let slowest = Self::SLOWEST.max(self.interval);
+        let base = self.interval.saturating_mul(1 << failures.min(16)).min(slowest);
+        let mixed = (self.seed ^ round).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let thousandths = 900 + u32::try_from((mixed >> 32) % 200).unwrap_or_default();
+        base.saturating_mul(thousandths) / 1000
+    }
+}
+
+impl Hints {
+    /// The trigger that makes a watch with these hints look.
+    #[must_use]
+    pub fn trigger(&self) -> Trigger {
+        match self {
+            Self::Trigger(trigger) => trigger.clone(),
+            Self::Files { .. } | Self::Poll(_) | Self::Remote(_) => Trigger::default(),
+        }
+    }
 }
 
 /// Makes a watch look now. Cheap to clone; may fire before the watch starts.
@@ -59,8 +104,15 @@ impl Watch {
     /// Starts to watch a checkout. The first update is its present revision. Must be called in a tokio runtime.
     #[must_use]
     pub fn start(repository: Arc<dyn Repository>, hints: Hints) -> Self {
+        let trigger = hints.trigger();
+        Self::start_with(repository, hints, trigger)
+    }
+
+    /// Starts to watch a checkout; the trigger makes it look, beside its hints.
+    #[must_use]
+    pub fn start_with(repository: Arc<dyn Repository>, hints: Hints, trigger: Trigger) -> Self {
         let (sender, updates) = tokio::sync::watch::channel(None);
-        let task = tokio::spawn(run(repository, hints, sender));
+        let task = tokio::spawn(run(repository, hints, trigger, sender));
         Self { updates, task }
     }
 
@@ -81,15 +133,13 @@ impl Drop for Watch {
 async fn run(
     repository: Arc<dyn Repository>,
     hints: Hints,
+    trigger: Trigger,
     sender: tokio::sync::watch::Sender<Option<Update>>,
 ) {
-    let (trigger, poll) = match &hints {
-        Hints::Files { poll } | Hints::Poll(poll) => (Trigger::default(), Some(*poll)),
-        Hints::Trigger(trigger) => (trigger.clone(), None),
-    };
     let by_files = matches!(hints, Hints::Files { .. });
     let mut watcher = None;
     let mut last = None;
+    let mut remote = Refreshing::default();
     loop {
         if by_files && watcher.is_none() {
             // Before the look, so that nothing falls between the two.
@@ -107,14 +157,51 @@ async fn run(
                 continue;
             }
         }
+        let pause = match &hints {
+            Hints::Files { poll } | Hints::Poll(poll) => Some(*poll),
+            // What is there already comes first.
+            Hints::Remote(_) if remote.round == 0 => Some(Duration::ZERO),
+            Hints::Remote(pace) => Some(pace.pause(remote.round, remote.failures)),
+            Hints::Trigger(_) => None,
+        };
         let hinted = tokio::select! {
             biased;
             () = trigger.0.notified() => true,
-            () = sleep_or_never(poll) => false,
+            () = sleep_or_never(pause) => false,
         };
         if hinted && by_files {
             time::sleep(GATHER).await;
         }
+        if matches!(hints, Hints::Remote(_)) {
+            remote.refresh(&repository).await;
+        }
+    }
+}
+
+/// Where the questions to a remote have got to.
+#[derive(Default)]
+struct Refreshing {
+    round: u64,
+    failures: u32,
+    fault: Option<RepoError>,
+}
+
+impl Refreshing {
+    /// Asks, and tells of a fault once until it changes. What was there before stays in force.
+    async fn refresh(&mut self, repository: &Arc<dyn Repository>) {
+        self.round += 1;
+        let asked = on_thread(repository, |repository| repository.refresh()).await;
+        let source = repository.name();
+        match &asked {
+            Ok(()) if self.fault.is_some() => tracing::info!(source, "The remote answers again."),
+            Err(error) if self.fault.as_ref() != Some(error) => {
+                let hint = error.hint().unwrap_or_default();
+                tracing::warn!(source, %error, hint, "Cannot fetch; the last revision stays in force.");
+            }
+            _ => {}
+        }
+        self.failures = asked.as_ref().map_or(self.failures.saturating_add(1), |()| 0);
+        self.fault = asked.err();
     }
 }
 
@@ -136,8 +223,15 @@ async fn look_twice(repository: &Arc<dyn Repository>) -> Update {
 }
 
 async fn look(repository: &Arc<dyn Repository>) -> Result<Revision, RepoError> {
+    on_thread(repository, |repository| repository.newest()).await
+}
+
+async fn on_thread<T: Send + 'static>(
+    repository: &Arc<dyn Repository>,
+    ask: impl FnOnce(&dyn Repository) -> Result<T, RepoError> + Send + 'static,
+) -> Result<T, RepoError> {
     let reader = Arc::clone(repository);
-    clock::off_thread(clock::Turn::Watch, move || reader.newest())
+    clock::off_thread(clock::Turn::Watch, move || ask(&*reader))
         .await
         .unwrap_or_else(|error| {
             Err(RepoError::Other {
@@ -300,6 +394,25 @@ mod tests {
         symlink(repo.dir(), &link).unwrap();
         trigger.fire();
         assert!(matches!(next(&mut watch).await, Update::Revision(_)));
+    }
+
+    #[test]
+    fn the_pace_differs_from_source_to_source_and_slows_down_while_nobody_answers() {
+        let minute = Duration::from_secs(60);
+        let (one, other) = (Pace::new(minute, "https://h/a"), Pace::new(minute, "https://h/b"));
+        let pauses = |pace: Pace| (0..50).map(|round| pace.pause(round, 0)).collect::<Vec<_>>();
+        assert_eq!(
+            pauses(one),
+            pauses(Pace::new(minute, "https://h/a")),
+            "repeatable"
+        );
+        assert_ne!(pauses(one), pauses(other));
+        let bounds = minute * 9 / 10..=minute * 11 / 10;
+        assert!(pauses(one).iter().all(|pause| bounds.contains(pause)));
+        assert!(one.pause(1, 1) > one.pause(1, 0) && one.pause(1, 2) > one.pause(1, 1));
+        assert!(one.pause(1, u32::MAX) <= Pace::SLOWEST * 11 / 10);
+        let hourly = Pace::new(minute * 60, "x");
+        assert!(hourly.pause(1, 9) >= minute * 54);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! File events as hints. Watches directories, not files: git replaces files, git-sync replaces links.
 
+use std::{ffi::OsStr, path::Path};
+
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::{Repository, Trigger};
@@ -35,6 +37,34 @@ impl Watcher {
             }
         }
         Some(Self { _events: events })
+    }
+}
+
+/// A file that somebody touches to say that there is something new, as git-sync's `--touch-file` does.
+#[derive(Debug)]
+pub struct Touched {
+    _events: RecommendedWatcher,
+}
+
+impl Touched {
+    /// Fires the trigger whenever the file is made, written or touched. Its directory has to be there. Blocks.
+    pub fn watch(file: &Path, trigger: Trigger) -> Result<Self, String> {
+        let name = file.file_name().map(OsStr::to_owned);
+        let mut events = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            let is_it = |event: &Event| {
+                !matches!(event.kind, EventKind::Access(_) | EventKind::Remove(_))
+                    && event.paths.iter().any(|path| path.file_name() == name.as_deref())
+            };
+            if event.as_ref().map_or(true, is_it) {
+                trigger.fire();
+            }
+        })
+        .map_err(|error| error.to_string())?;
+        let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty());
+        events
+            .watch(dir.unwrap_or(Path::new(".")), RecursiveMode::NonRecursive)
+            .map_err(|error| error.to_string())?;
+        Ok(Self { _events: events })
     }
 }
 

@@ -68,6 +68,22 @@ impl RemoteUrl {
         self.user.as_deref()
     }
 
+    /// The path of the repository on its host: `team/apps`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        let rest = self
+            .text
+            .split_once("://")
+            .map_or(self.text.as_str(), |(_, rest)| rest);
+        let path = match self.scheme {
+            Scheme::File => rest,
+            _ if self.text.contains("://") => rest.split_once('/').map_or("", |(_, path)| path),
+            _ => rest.split_once(':').map_or("", |(_, path)| path),
+        };
+        let path = path.trim_matches('/');
+        path.strip_suffix(".git").unwrap_or(path)
+    }
+
     /// The address itself.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -212,6 +228,13 @@ mod tests {
                 (scheme, user, origin, name)
             );
             assert_eq!(url.to_string(), text);
+        }
+        for (text, path) in [
+            ("https://git.example.com/git/team/apps.git/", "git/team/apps"),
+            ("git@git.example.com:team/apps.git", "team/apps"),
+            ("ssh://git@h:2222/a/b", "a/b"),
+        ] {
+            assert_eq!(url(text).unwrap().path(), path);
         }
     }
 
