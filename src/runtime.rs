@@ -7,6 +7,7 @@ mod facts;
 mod flux;
 mod judge;
 mod notice;
+mod notify;
 mod rivals;
 mod server;
 mod source;
@@ -36,6 +37,7 @@ use crate::{
 };
 
 pub use flux::FluxOptions;
+pub use notify::NotifyOptions;
 pub use source::{Source, SourceOptions};
 
 use commits::Expected;
@@ -78,6 +80,7 @@ pub(crate) struct Shared {
     expected: Mutex<BTreeMap<ObjectKey, Expected>>,
     attributed: Mutex<BTreeMap<ObjectKey, String>>,
     reports: Option<source::Reports>,
+    notify: Option<notify::Notify>,
     source_ready: Mutex<bool>,
     flux: watch::Sender<u64>,
 }
@@ -98,6 +101,7 @@ impl Runtime {
             expected: Mutex::default(),
             attributed: Mutex::default(),
             reports: source.as_ref().map(Source::reports),
+            notify: source.as_ref().and_then(Source::notify),
             source_ready: Mutex::new(source.is_none()),
             flux: watch::Sender::new(0),
         });

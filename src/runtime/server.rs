@@ -1,10 +1,17 @@
-//! What Serin serves: `/metrics`, `/healthz`, `/readyz`.
+//! What Serin serves: `/metrics`, `/healthz`, `/readyz`, and `POST /notify`.
 
 use std::sync::Arc;
 
-use axum::{Router, extract::State, http::StatusCode, http::header, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    http::header,
+    response::IntoResponse,
+    routing::{get, post},
+};
 
-use super::Shared;
+use super::{Shared, notify};
 
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -14,6 +21,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/healthz", get(|| async { "OK" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/notify", post(notify::receive))
         .with_state(shared)
 }
 

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::{
     Shared,
     flux::{Flux, FluxOptions},
+    notify::{Notify, NotifyOptions},
 };
 use crate::{
     canary::Defaults,
@@ -28,7 +29,7 @@ use crate::{
     error::Classified as _,
     manifest::{Cache, Object, ObjectKey, Resource},
     plan::{Effect, Plan, Settings},
-    repo::{CommitId, Hints, RepoError, Repository, Revision, Update, Watch},
+    repo::{CommitId, Hints, RepoError, Repository, Revision, Trigger, Update, Watch},
     report::{Forge, outcome},
 };
 
@@ -67,6 +68,8 @@ pub struct SourceOptions {
 pub struct Source {
     repository: Arc<dyn Repository>,
     hints: Hints,
+    trigger: Trigger,
+    notify: Option<NotifyOptions>,
     options: Arc<SourceOptions>,
     settings: Arc<Settings>,
     reports: Reports,
@@ -109,6 +112,8 @@ impl Source {
     ) -> Self {
         Self {
             repository,
+            trigger: hints.trigger(),
+            notify: None,
             hints,
             settings: Arc::new(Settings {
                 namespace: options.namespace.clone(),
@@ -126,6 +131,24 @@ impl Source {
     pub fn with_flux(mut self, options: FluxOptions) -> Self {
         self.flux = Some(Flux::new(options));
         self
+    }
+
+    /// Lets calls to `POST /notify` make the source look.
+    #[must_use]
+    pub fn notified(mut self, options: NotifyOptions) -> Self {
+        self.notify = Some(options);
+        self
+    }
+
+    /// Returns what makes the source look now.
+    #[must_use]
+    pub fn trigger(&self) -> Trigger {
+        self.trigger.clone()
+    }
+
+    pub(super) fn notify(&self) -> Option<Notify> {
+        let options = self.notify.clone()?;
+        Some(Notify::new(options, self.trigger()))
     }
 
     pub(super) fn reports(&self) -> Reports {
@@ -155,7 +178,7 @@ impl Source {
         if let Some(flux) = &self.flux {
             flux.arrived(shared).await;
         }
-        let mut watch = Watch::start(Arc::clone(&self.repository), self.hints.clone());
+        let mut watch = Watch::start_with(Arc::clone(&self.repository), self.hints.clone(), self.trigger());
         let mut state = self.recall(shared).await;
         let mut orphans = !state.owed.is_empty();
         let mut due: Option<Revision> = None;
