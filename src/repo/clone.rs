@@ -287,17 +287,14 @@ impl RemoteClone {
 /// Reads what `git ls-remote` prints: `ref: refs/heads/main\tHEAD` (with `--symref`), `<id>\t<ref>`.
 fn read_tip(listed: &str, branch: Option<&str>) -> Option<Tip> {
     let pairs = || listed.lines().filter_map(|line| line.split_once('\t'));
-    let (branch, wanted) = match branch {
-        Some(branch) => (branch, format!("refs/heads/{branch}")),
-        None => {
-            let points = pairs()
-                .find(|(value, name)| *name == "HEAD" && value.starts_with("ref: "))?
-                .0;
-            (points.strip_prefix("ref: refs/heads/")?, "HEAD".to_owned())
-        }
+    let (branch, wanted) = if let Some(branch) = branch {
+        (branch, format!("refs/heads/{branch}"))
+    } else {
+        let points = pairs().find(|(value, name)| *name == "HEAD" && value.starts_with("ref: "))?;
+        (points.0.strip_prefix("ref: refs/heads/")?, "HEAD".to_owned())
     };
-    let found = pairs().filter(|(_, name)| *name == wanted);
-    let id = found.filter_map(|(value, _)| value.parse().ok()).next()?;
+    let mut found = pairs().filter(|(_, name)| *name == wanted);
+    let id = found.find_map(|(value, _)| value.parse().ok())?;
     Some(Tip {
         branch: branch.to_owned(),
         id,

@@ -134,13 +134,16 @@ fn name(options: &CloneOptions) -> String {
     let url = options.remote.url();
     let text = format!("{url}\n{}", options.branch.as_deref().unwrap_or_default());
     let digest = Sha256::digest(text.as_bytes());
-    let digits: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let number = digest
+        .iter()
+        .take(6)
+        .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     let letters = url
         .name()
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
     let letters: String = letters.take(40).collect();
-    format!("{letters}-{digits}")
+    format!("{letters}-{number:012x}")
 }
 
 /// Where clones are kept when no directory is named: in the user's cache, or, where there is none (a container),

@@ -41,7 +41,9 @@ fn secret() -> Secret {
 fn signature(body: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret().expose().as_bytes());
     let tag = hmac::sign(&key, body);
-    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    tag.as_ref()
+        .iter()
+        .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 fn following(branch: &str) -> Following {
