@@ -1,6 +1,7 @@
 //! The command line: one file per command. Only `output` prints.
 
 mod args;
+mod clone;
 mod cluster;
 mod crd;
 mod demo;

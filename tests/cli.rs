@@ -24,6 +24,8 @@ mod environment;
 mod help;
 #[path = "cli/plan.rs"]
 mod plan;
+#[path = "cli/repo.rs"]
+mod repo;
 #[path = "cli/rooms.rs"]
 mod rooms;
 #[path = "cli/run.rs"]

@@ -9,7 +9,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
-use super::policy::PolicyArgs;
+use super::{clone::CloneArgs, policy::PolicyArgs};
 use crate::{canary::Provider, manifest::ObjectKey, plan::flux::source_resource};
 
 /// A GitOps sidecar for progressive delivery: git push starts a canary, the commit says how it went.
@@ -182,7 +182,7 @@ pub(super) struct RunArgs {
     #[arg(long, default_value = "5s", value_parser = duration, value_name = "DURATION")]
     pub(super) poll: Duration,
 
-    /// Address of /metrics, /healthz and /readyz
+    /// Address of /metrics, /healthz, /readyz and /notify
     #[arg(long, default_value = "127.0.0.1:8080", value_parser = address, value_name = "ADDR")]
     pub(super) listen: SocketAddr,
 
@@ -240,7 +240,18 @@ pub(super) struct RunArgs {
     #[arg(long, value_parser = network, value_name = "CIDR")]
     pub(super) allow_egress: Vec<IpNet>,
 
-    // The last: its heading holds for all that follows.
+    /// File that holds the secret of push webhooks to /notify; without it only this machine may call
+    #[arg(long, value_name = "FILE")]
+    pub(super) notify_secret_file: Option<PathBuf>,
+
+    /// File that somebody touches to say that there is something new, as git-sync does
+    #[arg(long, value_name = "FILE")]
+    pub(super) touch_file: Option<PathBuf>,
+
+    // The last: their headings hold for all that follows.
+    #[command(flatten)]
+    pub(super) clone: CloneArgs,
+
     #[command(flatten)]
     pub(super) policy: PolicyArgs,
 }
@@ -319,7 +330,7 @@ pub(super) struct DemoArgs {
 }
 
 /// Parses a Go duration.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     crate::canary::duration::parse(text).map_err(|error| error.to_string())
 }
 

@@ -1,11 +1,15 @@
-//! Where `serin run` has its commits from: a checkout, the artifacts of a Flux source, or a checkout beside Flux.
+//! Where `serin run` has its commits from: a checkout, a clone of its own, the artifacts of a Flux source, or a checkout beside Flux.
 
 use std::{path::PathBuf, sync::Arc};
 
 use super::{Failure, args::RunArgs, run::interrupted};
 use crate::{
     error::{Class, Classified as _},
-    repo::{Artifacts, Checkout, Hints, Options, Repository, Trigger},
+    repo::{
+        Artifacts, Checkout, Hints, Options, Pace, Repository, Trigger,
+        git::{RemoteUrl, Stop},
+        webhook::Following,
+    },
     runtime::FluxOptions,
 };
 
@@ -13,8 +17,12 @@ use crate::{
 pub(super) struct Origin {
     pub(super) repository: Arc<dyn Repository>,
     pub(super) hints: Hints,
-    /// The checkout, for notes.
+    /// The checkout or clone, for notes.
     pub(super) checkout: Option<PathBuf>,
+    /// What calls of forges are about.
+    pub(super) following: Following,
+    /// Ends what a shutdown must not wait for.
+    pub(super) stop: Option<Stop>,
     pub(super) flux: Option<FluxOptions>,
 }
 
@@ -28,6 +36,9 @@ impl Origin {
             trigger: trigger.clone(),
             nudge: args.flux.nudge,
         });
+        if let Some(url) = args.clone.url()? {
+            return Self::clone(args, &url, flux).await;
+        }
         match flux {
             Some(options) if args.git.checkout.is_none() => Self::artifacts(args, options, trigger),
             flux => Self::checkout(args, flux).await,
@@ -47,6 +58,8 @@ impl Origin {
             repository: artifacts,
             hints: Hints::Trigger(trigger),
             checkout: None,
+            following: Following::default(),
+            stop: None,
             flux: Some(options),
         })
     }
@@ -57,6 +70,26 @@ impl Origin {
             checkout: Some(checkout.dir().to_owned()),
             repository: Arc::new(checkout),
             hints: Hints::Files { poll: args.poll },
+            following: Following {
+                branch: args.git.branch.clone(),
+                repository: None,
+            },
+            stop: None,
+            flux,
+        })
+    }
+
+    async fn clone(args: &RunArgs, url: &RemoteUrl, flux: Option<FluxOptions>) -> Result<Self, Failure> {
+        let clone = args.clone.open(url, &args.git).await?;
+        Ok(Self {
+            checkout: Some(clone.dir().to_owned()),
+            stop: Some(clone.stop()),
+            hints: Hints::Remote(Pace::new(args.clone.repo_interval, url.as_str())),
+            following: Following {
+                branch: args.git.branch.clone(),
+                repository: Some(url.path().to_owned()),
+            },
+            repository: clone,
             flux,
         })
     }

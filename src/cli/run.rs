@@ -1,6 +1,6 @@
 //! `serin run`: the sidecar.
 
-use std::{path::Path, process::ExitCode};
+use std::{net::SocketAddr, path::Path, process::ExitCode};
 
 use tokio::{net::TcpListener, sync::watch};
 
@@ -14,9 +14,10 @@ use crate::{
     clock::Clock,
     cluster::{self, Cluster, Connection, LeaseOptions},
     error::Classified as _,
-    http::{Client, Egress, Rules},
+    http::{Client, Egress, Rules, SecretFile},
+    repo::Touched,
     report::{ForgeKind, Settings as Forges},
-    runtime::{Runtime, Source, SourceOptions},
+    runtime::{NotifyOptions, Runtime, Source, SourceOptions},
 };
 
 pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
@@ -63,6 +64,15 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
     if let Some(options) = origin.flux {
         source = source.with_flux(options);
     }
+    source = source.notified(NotifyOptions {
+        secret: args.notify_secret_file.clone().map(SecretFile::Path),
+        following: origin.following,
+    });
+    let _touched = args
+        .touch_file
+        .as_deref()
+        .map(|file| touched(file, &source))
+        .transpose()?;
     let runtime = Runtime {
         cluster,
         changes,
@@ -80,6 +90,7 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
     })?;
     tracing::info!(
         checkout = %origin.checkout.unwrap_or_default().display(),
+        repo = args.clone.url()?.map(|url| url.to_string()).unwrap_or_default(),
         flux = args.flux.source.as_ref().map(ToString::to_string).unwrap_or_default(),
         cluster = api_host.as_deref().unwrap_or_default(),
         listen = %listener.local_addr().unwrap_or(args.listen),
@@ -95,10 +106,24 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
     });
     runtime
         .run(stopped, |router| {
-            tokio::spawn(async move { axum::serve(listener, router).await });
+            let service = router.into_make_service_with_connect_info::<SocketAddr>();
+            tokio::spawn(async move { axum::serve(listener, service).await });
         })
         .await;
+    if let Some(stop) = origin.stop {
+        stop.now();
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Looks at the file that somebody touches.
+fn touched(file: &Path, source: &Source) -> Result<Touched, Failure> {
+    Touched::watch(file, source.trigger()).map_err(|error| {
+        Failure::user(
+            format!("cannot watch `{}`: {error}", file.display()),
+            "give --touch-file a file in a folder that exists",
+        )
+    })
 }
 
 /// Waits for SIGINT or SIGTERM.

@@ -80,7 +80,7 @@ pub(super) fn open(
         (Err(RepoError::Unsupported { what, .. }), _) => what,
         (Err(error), _) => return Err(error),
         #[cfg(test)]
-        (Ok(_), Reader::Command) => "what a test wants".to_owned(),
+        (Ok(_), Reader::Command) => "extensions.of a test".to_owned(),
     };
     let real = dir
         .canonicalize()

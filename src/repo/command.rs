@@ -42,8 +42,8 @@ impl Commands {
             oldest,
             found,
         };
-        if what.contains("partialclone") {
-            // Reading it would fetch.
+        // Reading a partial clone would fetch; and no git reads what it has no name for.
+        if what.contains("partialclone") || !what.contains("extensions.") {
             return Err(RepoError::Unsupported {
                 dir: dir.to_owned(),
                 what: what.to_owned(),

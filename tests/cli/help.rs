@@ -74,7 +74,7 @@ fn of_run() {
                                            lets a required check pass [default: silent] [possible
                                            values: silent, success]
           --poll <DURATION>                Safety poll of the checkout [default: 5s]
-          --listen <ADDR>                  Address of /metrics, /healthz and /readyz [default:
+          --listen <ADDR>                  Address of /metrics, /healthz, /readyz and /notify [default:
                                            127.0.0.1:8080]
           --mesh-provider <NAME>           Router of canaries that name none [default: istio]
           --metrics-server <URL>           Prometheus API of canaries that name none [default:
@@ -100,8 +100,31 @@ fn of_run() {
                                            although they are loopback, link-local or the API server; may
                                            be repeated. In a cluster such addresses are refused;
                                            elsewhere only once this is given
+          --notify-secret-file <FILE>      File that holds the secret of push webhooks to /notify;
+                                           without it only this machine may call
+          --touch-file <FILE>              File that somebody touches to say that there is something
+                                           new, as git-sync does
       -h, --help                           Print help (see more with '--help')
       -V, --version                        Print version
+
+    Clone:
+          --repo <URL>                     Repository to clone and to keep current with the `git`
+                                           command, in place of a checkout
+          --repo-token-file <FILE>         File that holds the token or password for it; read again for
+                                           each fetch
+          --repo-username <NAME>           User of the token [default: that of the URL, or git]
+          --repo-ssh-key-file <FILE>       File with the SSH key for it
+          --repo-known-hosts-file <FILE>   File with the SSH keys of hosts [default: the user's]
+          --repo-credential-helper <NAME>  Credential helper of git to ask, such as store or cache
+          --repo-ca-file <FILE>            File with the certificate authorities of its host (PEM)
+          --repo-interval <DURATION>       Time between two fetches that no webhook asks for [default:
+                                           1m]
+          --repo-depth <COUNT>             Commits to fetch, counted from the newest; 0 is all [default:
+                                           100]
+          --repo-timeout <DURATION>        Longest time for a fetch [default: 10m]
+          --repo-max-size <SIZE>           Largest size of the clone [default: 2Gi]
+          --clone-dir <DIR>                Folder to keep clones in [default: serin/clones in the user's
+                                           cache, or one for temporary files]
 
     Policy:
           --judge-by <WHOSE>  Whose thresholds judge a commit that edits them [default: commit]

@@ -10,7 +10,7 @@ use insta::assert_snapshot;
 
 use super::environment::{Running, TestEnvironment};
 
-const WEB: &str = "\
+pub(crate) const WEB: &str = "\
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: web}
@@ -63,7 +63,7 @@ fn get(address: &str, path: &str) -> String {
 }
 
 /// The address in the log line that says that the sidecar starts.
-fn address(line: &str) -> String {
+pub(crate) fn address(line: &str) -> String {
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
     line["listen"].as_str().unwrap().to_owned()
 }

@@ -6,11 +6,24 @@ use std::{fmt, str::FromStr};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseUrlError {
     /// It is none.
-    #[error("give an address such as https://git.example.com/team/apps or git@git.example.com:team/apps")]
+    #[error("it is not one that git is let to use")]
     Unknown,
     /// It holds a password, which would end up in process lists and logs.
-    #[error("an address must not hold a password; give it with --repo-token-file")]
+    #[error("it holds a password, which process lists and logs would show")]
     Password,
+}
+
+impl ParseUrlError {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Unknown => {
+                "give one such as https://git.example.com/team/apps or git@git.example.com:team/apps"
+            }
+            Self::Password => "take it out, and give it with --repo-token-file FILE",
+        }
+    }
 }
 
 /// The address of a remote. It holds no secret, and can be printed.
