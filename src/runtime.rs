@@ -321,12 +321,12 @@ impl Shared {
     }
 
     /// Hands what a status owes to forges on; after a restart, what an earlier process may not have delivered.
-    fn report(&self, canary: &ObjectKey, status: &Status) {
+    fn report(&self, key: &ObjectKey, canary: Option<&Canary>, status: &Status) {
         if let Some(commit) = &status.commit {
-            lock(&self.attributed).insert(canary.clone(), commit.clone());
+            lock(&self.attributed).insert(key.clone(), commit.clone());
         }
         if let Some(reports) = &self.reports {
-            reports.owe(canary, status);
+            reports.owe(key, canary, status);
         }
     }
 

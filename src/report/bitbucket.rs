@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    CommitState, CommitStatus, Forge, ForgeError, PullRequests, Remote,
+    CommitState, CommitStatus, Forge, ForgeError, PullRequests, Rate, Remote,
     api::{self, Api, By, Pages, Scheme},
     status::{digest, plain, spoken},
 };
@@ -20,6 +20,12 @@ use crate::repo::CommitId;
 const KEY: usize = 40;
 /// Least time between two texts that only tell progress: a token may make about 1000 requests in an hour.
 const PROGRESS: Duration = Duration::from_secs(30);
+
+/// What is left of these is for reading.
+const RATE: Rate = Rate {
+    burst: 60,
+    every: Duration::from_secs(5),
+};
 
 /// Rows per page; pull requests come in pages of at most 50.
 const PAGES: Pages = Pages {
@@ -174,6 +180,10 @@ impl Forge for Bitbucket {
 
     fn progress_interval(&self) -> Duration {
         PROGRESS
+    }
+
+    fn rate(&self) -> Option<Rate> {
+        Some(RATE)
     }
 
     fn pull_requests(&self) -> Option<&dyn PullRequests> {

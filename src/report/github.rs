@@ -21,7 +21,7 @@ use serde_json::json;
 pub use self::deployments::Deployments;
 use self::{app::Tokens, checks::Checks};
 use super::{
-    CommitStatus, Credential, Forge, ForgeError, PullRequests, Remote,
+    CommitStatus, Credential, Forge, ForgeError, PullRequests, Rate, Remote,
     api::{self, Api, By, Pages, Scheme},
 };
 use crate::{http::Request, repo::CommitId};
@@ -31,6 +31,12 @@ use crate::{http::Request, repo::CommitId};
 const STATUS_PROGRESS: Duration = Duration::from_secs(60);
 /// A check run is changed in place.
 const CHECK_PROGRESS: Duration = Duration::from_secs(10);
+
+/// GitHub takes no more than 80 new things in a minute, and 500 in an hour.
+const RATE: Rate = Rate {
+    burst: 40,
+    every: Duration::from_secs(8),
+};
 
 /// GitHub gives 100 rows at once.
 const fn pages(field: Option<&'static str>) -> Pages {
@@ -194,6 +200,10 @@ impl Forge for GitHub {
             Some(_) => CHECK_PROGRESS,
             None => STATUS_PROGRESS,
         }
+    }
+
+    fn rate(&self) -> Option<Rate> {
+        Some(RATE)
     }
 
     fn pull_requests(&self) -> Option<&dyn PullRequests> {

@@ -3,8 +3,11 @@
 //! A commit is never green before the end. Failure means that the revision was judged and rolled back, error
 //! that nobody could judge it.
 
+mod detail;
+
 use std::collections::BTreeMap;
 
+pub use self::detail::{detail, escape};
 use super::{CommitState, Outcome};
 use crate::{
     canary::{Canary, Phase, Status, reason},

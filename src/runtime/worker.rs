@@ -238,7 +238,7 @@ impl Worker {
             return Ok(None);
         };
         let status = read_status(&object);
-        self.shared.report(&self.key, &status);
+        self.shared.report(&self.key, None, &status);
         self.memory = Some(Memory {
             uid: object.uid().to_owned(),
             version: object.resource_version().to_owned(),
@@ -445,7 +445,7 @@ impl Worker {
         }
         self.announce(canary).await?;
         if let Some(memory) = &mut self.memory {
-            self.shared.report(&self.key, &memory.stored);
+            self.shared.report(&self.key, Some(canary), &memory.stored);
             if self.shared.reports.is_some()
                 && let Some(run) = super::commits::unexplained(&memory.stored, now)
             {

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{api_of, pages};
 use crate::{
     repo::CommitId,
-    report::{CommitState, CommitStatus, Forge, ForgeError, Remote, api::Api},
+    report::{CommitState, CommitStatus, Forge, ForgeError, Rate, Remote, api::Api},
 };
 
 /// Marks our deployments among others.
@@ -147,5 +147,8 @@ impl Forge for Deployments {
 
     fn progress_interval(&self) -> Duration {
         super::STATUS_PROGRESS
+    }
+    fn rate(&self) -> Option<Rate> {
+        Some(super::RATE)
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::store::Owed;
 use crate::{
-    canary::{CommitReport, Status},
+    canary::{Canary, CommitReport, Status},
     clock::Clock,
     manifest::{ObjectKey, Resource},
     repo::CommitId,
@@ -269,7 +269,7 @@ impl Reports {
 
     /// Takes over what the status of a canary owes. What a status held when it was first read may have been
     /// delivered by an earlier process.
-    pub(in crate::runtime) fn owe(&self, canary: &ObjectKey, status: &Status) {
+    pub(in crate::runtime) fn owe(&self, canary: &ObjectKey, spec: Option<&Canary>, status: &Status) {
         for report in &status.commits {
             let (Ok(commit), Ok(state)) = (report.commit.parse::<CommitId>(), report.state.parse()) else {
                 continue;
@@ -284,11 +284,16 @@ impl Reports {
             if !self.keep(&commit, &name(canary), &outcome) {
                 continue;
             }
+            // The measurements are those of the commit that ran last.
+            let ran_last = status.commit.as_deref() == Some(&report.commit);
+            let detail = spec
+                .filter(|_| ran_last)
+                .map(|spec| outcome::detail(spec, status));
+            let said = self.status(canary, &outcome).with_detail(detail);
             if fresh {
-                self.outbox
-                    .restore(&commit, self.status(canary, &outcome), &report.delivered);
+                self.outbox.restore(&commit, said, &report.delivered);
             } else {
-                self.post(&commit, self.status(canary, &outcome));
+                self.post(&commit, said);
             }
             self.aggregate(&commit);
         }

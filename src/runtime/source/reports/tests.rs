@@ -96,7 +96,7 @@ impl Life {
             });
         }
         let status = status.clone();
-        self.reports.owe(canary, &status);
+        self.reports.owe(canary, None, &status);
         let mut marked = status;
         self.reports.mark_delivered(canary, &mut marked);
         self.kept.statuses.insert(canary.clone(), marked);
@@ -146,7 +146,7 @@ impl Life {
             }
         }
         for (canary, status) in &self.kept.statuses {
-            self.reports.owe(canary, status);
+            self.reports.owe(canary, None, status);
         }
         self.reports.doubt(false);
         self.lives += 1;
