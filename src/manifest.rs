@@ -13,6 +13,7 @@ mod references;
 mod snapshot;
 mod split;
 mod subset;
+pub mod substitute;
 mod words;
 mod write;
 mod yaml;
