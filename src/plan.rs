@@ -5,11 +5,17 @@
 mod apply;
 mod attribute;
 mod blame;
+mod cache;
 mod compare;
+mod files;
 pub mod flux;
 mod human;
+mod layout;
 mod make;
 mod manifests;
+mod part;
+mod read;
+mod ties;
 mod types;
 
 #[cfg(test)]
@@ -17,8 +23,11 @@ mod testing;
 
 pub use apply::{ApplySet, Planned, Refusal, apply_set};
 pub use attribute::{RenderedRevision, attribute, explains, history};
+pub use cache::Cache;
 pub use compare::{revision_parts, target_of};
 pub use human::render_human;
 pub use make::plan;
-pub use manifests::{Manifests, NotRendered, Placed, Settings, manifests};
+pub use manifests::{Clash, Manifests, NotRendered, Placed, Settings};
+pub use read::manifests;
+pub use ties::Ties;
 pub use types::{Change, Effect, Plan, Reason, Touched};

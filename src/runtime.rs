@@ -278,6 +278,20 @@ impl Shared {
         lock(&self.expected).get(canary).cloned()
     }
 
+    /// What a commit changes is not expected any more, if it could not be told what that is: any later change
+    /// would be taken for it.
+    fn expect_no_more(&self, canary: &ObjectKey, commit: &str) {
+        if self.expects_unrendered(canary, commit) {
+            lock(&self.expected).remove(canary);
+        }
+    }
+
+    /// Whether a commit is expected to change a canary in a way that cannot be told before it does.
+    fn expects_unrendered(&self, canary: &ObjectKey, commit: &str) -> bool {
+        self.expected(canary)
+            .is_some_and(|expected| expected.commit == commit && expected.is_unrendered())
+    }
+
     /// Gives a status its commit and what is to be said of it.
     fn attribute(
         &self,

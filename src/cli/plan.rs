@@ -8,8 +8,7 @@ use super::{
 };
 use crate::{
     canary::Defaults,
-    manifest::Cache,
-    plan::{self, Settings},
+    plan::{self, Cache, Settings, Ties},
     repo::{Checkout, Options},
 };
 
@@ -27,6 +26,7 @@ pub(super) fn run(args: &PlanArgs, output: &mut Output) -> Result<ExitCode, Fail
             mesh_provider: args.mesh_provider.clone(),
             ..Defaults::default()
         },
+        ties: Ties::default(),
     };
     let plan = plan::plan(&checkout, &Cache::default(), &settings, from.as_ref(), &to)?;
     match args.output {

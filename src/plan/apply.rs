@@ -9,7 +9,10 @@ use super::{
     Manifests, Placed,
     compare::{canaries, target_of},
 };
-use crate::manifest::{Manager, Object, ObjectKey, Resource, Write, config_references};
+use crate::manifest::{
+    Manager, Object, ObjectKey, Problem, Resource, Write, config_references, kustomize::Fault,
+    substitute::SUBSTITUTE,
+};
 
 /// What a tree wants the cluster to hold.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -82,7 +85,7 @@ pub fn apply_set(manifests: &Manifests) -> ApplySet {
             .objects
             .keys()
             .filter(move |key| key.resource() == Some(wanted))
-            .cloned()
+            .map(|key| ObjectKey::clone(key))
     };
     let judges = of_kind(Resource::METRIC_TEMPLATE).chain(of_kind(Resource::ALERT_PROVIDER));
     for key in judges.chain(configs) {
@@ -121,10 +124,11 @@ impl ApplySet {
             return self.refuse(
                 key,
                 placed,
-                "it is declared more than once; remove all but one".to_owned(),
+                "it is declared more than once; remove all but one, or choose a directory by --path"
+                    .to_owned(),
             );
         }
-        if let Some(why) = unfit(&placed.object) {
+        if let Some(why) = unfit(placed) {
             return self.refuse(key, placed, why.to_owned());
         }
         let write = Write::Apply {
@@ -154,58 +158,39 @@ impl ApplySet {
 /// Returns what could not be read as objects.
 fn unread(manifests: &Manifests) -> Vec<Refusal> {
     let mut refused = Vec::new();
-    let mut hidden: BTreeMap<&str, usize> = BTreeMap::new();
+    let refuse = |file: &str, line: u32, why: String| Refusal {
+        file: file.to_owned(),
+        line,
+        object: None,
+        why,
+    };
     for one in &manifests.not_rendered {
-        match one.why.strip_prefix("below ") {
-            Some(file) => *hidden.entry(file).or_default() += 1,
-            None => refused.push(Refusal {
-                file: one.file.clone(),
-                line: 1,
-                object: None,
-                why: one.why.clone(),
-            }),
+        refused.push(refuse(&one.file, 1, one.why.clone()));
+    }
+    for unrendered in manifests.parts.iter().filter_map(|part| part.unrendered.as_ref()) {
+        let problem = unrendered.fault.problem();
+        if !matches!(unrendered.fault, Fault::Wrong(_)) {
+            let why = format!("not rendered: {}; apply it by Flux", problem.message);
+            refused.push(refuse(&problem.file, problem.line, why));
         }
     }
-    for (file, count) in hidden {
-        let files = if count == 1 {
-            "1 file".to_owned()
-        } else {
-            format!("{count} files")
-        };
-        let why =
-            format!("{files} below it would have to be rendered; apply them by Flux, or as plain manifests");
-        refused.push(Refusal {
-            file: file.to_owned(),
-            line: 1,
-            object: None,
-            why,
-        });
-    }
-    for error in manifests
-        .errors
-        .iter()
-        .filter(|error| !error.message.contains("is declared a second time"))
-    {
-        let why = error.message.clone();
-        refused.push(Refusal {
-            file: error.file.clone(),
-            line: error.line,
-            object: None,
-            why,
-        });
+    let again = |error: &&Problem| error.message.contains("is declared a second time");
+    for error in manifests.errors.iter().filter(|error| !again(error)) {
+        refused.push(refuse(&error.file, error.line, error.message.clone()));
     }
     refused
 }
 
 /// Returns why an object cannot be applied as it is written.
-fn unfit(object: &Object) -> Option<&'static str> {
-    if object.at("/sops").is_some() {
-        return Some("it is encrypted by SOPS; apply it by Flux, or as a plain Secret");
+fn unfit(placed: &Placed) -> Option<&str> {
+    if let Some(why) = &placed.unknown {
+        return Some(why);
     }
+    let object = &placed.object;
     let literal = object
-        .annotation("kustomize.toolkit.fluxcd.io/substitute")
+        .annotation(SUBSTITUTE)
         .is_some_and(|value| value.eq_ignore_ascii_case("disabled"));
-    if !literal && has_variable(object.value()) {
+    if !placed.substituted && !literal && has_variable(object.value()) {
         return Some(
             "it has an unresolved `${…}`; write the value, or annotate the object with \
              `kustomize.toolkit.fluxcd.io/substitute: disabled` if it is meant literally",
@@ -261,9 +246,8 @@ fn intent(object: &Object) -> Object {
 mod tests {
     use super::*;
     use crate::{
-        manifest::Cache,
         plan::{
-            Settings, manifests,
+            Cache, Settings, manifests,
             testing::{canary, config, deployment},
         },
         repo::testing::Repo,
@@ -368,19 +352,22 @@ mod tests {
             ("d1.yaml", &deployment("1", 3)),
             ("d2.yaml", &deployment("2", 3)),
             ("bad.yaml", "kind: [\n"),
-            ("base/kustomization.yaml", "resources: [x.yaml]\n"),
+            (
+                "base/kustomization.yaml",
+                "resources: [x.yaml]\nhelmCharts: [{name: x}]\n",
+            ),
             ("base/x.yaml", &config("settings", "1")),
         ]);
         assert_eq!(keys(&set), ["Canary/default/podinfo"]);
         let said = refusals(&set);
         assert!(said[0].starts_with("bad.yaml:1:"), "{said:?}");
         assert!(
-            said[1].starts_with("base/kustomization.yaml:1: 1 file below it"),
+            said[1].starts_with("base/kustomization.yaml:2: not rendered: Helm charts are not rendered"),
             "{said:?}"
         );
         assert_eq!(
             said[2],
-            "d1.yaml:1: it is declared more than once; remove all but one"
+            "d1.yaml:1: it is declared more than once; remove all but one, or choose a directory by --path"
         );
         assert_eq!(said.len(), 3);
     }

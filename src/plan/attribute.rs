@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{Manifests, Settings, blame::Trees, compare::revision_parts};
+use super::{Cache, Manifests, Settings, blame::Trees, compare::revision_parts};
 use crate::{
-    manifest::{Cache, Object, ObjectKey, declared_by, differences_in, left_over},
+    manifest::{Object, ObjectKey, declared_by, differences_in, left_over},
     repo::{CommitId, RepoError, Repository},
 };
 
@@ -76,8 +76,8 @@ pub fn history(
     let mut found = Vec::new();
     for commit in repository.history(to, limit)? {
         let tree = match newer.take() {
-            // Nothing below the path changed: the tree is the same.
-            Some((id, tree)) if repository.changes(Some(&commit.id), &id)?.is_empty() => tree,
+            // Nothing changed: the tree is the same.
+            Some((id, tree)) if repository.whole_changes(Some(&commit.id), &id)?.is_empty() => tree,
             _ => trees.read(&commit.id)?,
         };
         found.push(RenderedRevision {

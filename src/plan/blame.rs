@@ -6,9 +6,9 @@ use std::{
     sync::Arc,
 };
 
-use super::{Effect, Manifests, Settings, compare::Pair, manifests};
+use super::{Cache, Effect, Manifests, Settings, compare::Pair, manifests};
 use crate::{
-    manifest::{Cache, ObjectKey},
+    manifest::ObjectKey,
     repo::{Commit, CommitId, RepoError, Repository},
 };
 
@@ -33,49 +33,69 @@ impl<'a> Trees<'a> {
         }
     }
 
+    /// Returns what a commit declares, which has to have the path.
+    pub(super) fn read_strictly(&mut self, id: &CommitId) -> Result<Arc<Manifests>, RepoError> {
+        let found = manifests(self.repository, self.cache, self.settings, id)?;
+        self.read.insert(id.clone(), Arc::clone(&found));
+        Ok(found)
+    }
+
     /// Returns what a commit declares; nothing if it does not have the path (yet).
     pub(super) fn read(&mut self, id: &CommitId) -> Result<Arc<Manifests>, RepoError> {
         if let Some(known) = self.read.get(id) {
             return Ok(Arc::clone(known));
         }
         let found = match manifests(self.repository, self.cache, self.settings, id) {
-            Err(RepoError::NoPath { .. }) => Manifests::default(),
+            Err(RepoError::NoPath { .. }) => Arc::default(),
             other => other?,
         };
-        let found = Arc::new(found);
         self.read.insert(id.clone(), Arc::clone(&found));
         Ok(found)
     }
 }
 
-/// A commit and the one to compare it with.
+/// A commit, and what it and the one below it declare.
 pub(super) struct Step {
     pub(super) commit: CommitId,
-    pub(super) before: Option<CommitId>,
+    old: Arc<Manifests>,
+    new: Arc<Manifests>,
     /// The files that differ.
-    pub(super) changed: BTreeSet<String>,
+    changed: BTreeSet<String>,
+}
+
+impl Step {
+    /// Compares what the commit declares with what was declared before.
+    pub(super) fn pair<'a>(&'a self, settings: &'a Settings) -> Pair<'a> {
+        Pair::new(&self.old, &self.new, settings, &self.changed)
+    }
 }
 
 /// Pairs each commit of a range, newest first, with the one below it; the oldest with the start of the range.
-/// Commits that change nothing below the path are left out.
+/// Commits that change no file are left out.
 pub(super) fn steps(
-    repository: &dyn Repository,
+    trees: &mut Trees<'_>,
     commits: &[Commit],
     from: Option<&CommitId>,
 ) -> Result<Vec<Step>, RepoError> {
     let mut steps = Vec::new();
     let commits = commits.get(..MAX_COMMITS).unwrap_or(commits);
     for (index, Commit { id: commit, .. }) in commits.iter().enumerate() {
-        let below = commits.get(index + 1).map(|below| &below.id);
-        let before = below.or(from).cloned();
-        let changes = repository.changes(before.as_ref(), commit)?;
-        if !changes.is_empty() {
-            steps.push(Step {
-                commit: commit.clone(),
-                before,
-                changed: changes.into_iter().map(|change| change.path).collect(),
-            });
+        let before = commits.get(index + 1).map(|below| &below.id).or(from);
+        let changes = trees.repository.whole_changes(before, commit)?;
+        if changes.is_empty() {
+            continue;
         }
+        let new = trees.read(commit)?;
+        let old = match before {
+            Some(before) => trees.read(before)?,
+            None => Arc::default(),
+        };
+        steps.push(Step {
+            commit: commit.clone(),
+            old,
+            new,
+            changed: changes.into_iter().map(|change| change.path).collect(),
+        });
     }
     Ok(steps)
 }
@@ -94,37 +114,31 @@ pub(super) struct Blame {
 /// Says which commits of a range concern a canary, and which of them has this effect on it. Without an effect
 /// none has.
 pub(super) fn blame(
-    trees: &mut Trees<'_>,
-    steps: &[Step],
+    steps: &[(&CommitId, Pair<'_>)],
     canary: &ObjectKey,
     target: &ObjectKey,
     effect: Option<Effect>,
-) -> Result<Blame, RepoError> {
+) -> Blame {
     let mut found = Blame::default();
-    for step in steps {
-        let new = trees.read(&step.commit)?;
-        let old = match &step.before {
-            Some(before) => trees.read(before)?,
-            None => Arc::default(),
-        };
-        let pair = Pair {
-            old: &old,
-            new: &new,
-            settings: trees.settings,
-        };
+    for (commit, pair) in steps {
+        if !pair.is_near(canary, target) {
+            continue;
+        }
         let revision = !pair.revision_reasons(target).is_empty();
         let has_effect = match effect {
             None => false,
             Some(Effect::Run) => revision,
-            Some(effect) => pair.effect(canary).is_some_and(|(seen, _)| seen == effect),
+            Some(effect) => pair
+                .effect(canary, target)
+                .is_some_and(|(seen, _)| seen == effect),
         };
         if has_effect && found.commit.is_none() {
-            found.commit = Some(step.commit.clone());
-        } else if revision {
-            found.revisions.push(step.commit.clone());
-        } else if pair.touches_files(target, &step.changed) {
-            found.files.push(step.commit.clone());
+            found.commit = Some((*commit).clone());
+        } else if revision || has_effect && effect == Some(Effect::MayChange) {
+            found.revisions.push((*commit).clone());
+        } else if pair.touches_files(target) {
+            found.files.push((*commit).clone());
         }
     }
-    Ok(found)
+    found
 }

@@ -1,14 +1,18 @@
 //! What two trees mean for one canary: has its target another revision, and why.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::Value;
 
-use super::{Change, Effect, Manifests, Placed, Reason, Settings};
+use super::{Change, Effect, Manifests, Placed, Reason, Settings, part::Part};
 use crate::{
     canary::{Canary, Query},
     manifest::{
         Difference, Object, ObjectKey, Resource, config_references, differences, differences_in,
+        flux::{HelmRelease, is_below},
         is_tracked_config,
     },
 };
@@ -39,54 +43,221 @@ pub fn target_of(canary: &Object) -> Option<ObjectKey> {
 
 /// Returns the Canaries of a tree.
 pub(super) fn canaries(manifests: &Manifests) -> impl Iterator<Item = (&ObjectKey, &Placed)> {
-    let is_canary = |key: &ObjectKey| key.resource() == Some(Resource::CANARY);
-    manifests.objects.iter().filter(move |(key, _)| is_canary(key))
+    let objects = manifests.objects.iter().map(|(key, placed)| (&**key, placed));
+    objects.filter(|(key, _)| is_canary(key))
+}
+
+fn is_canary(key: &ObjectKey) -> bool {
+    key.kind == Resource::CANARY.kind && key.resource() == Some(Resource::CANARY)
+}
+
+/// Returns the Canaries in directories that cannot be rendered.
+fn raw_canaries(manifests: &Manifests) -> impl Iterator<Item = &(ObjectKey, Placed)> {
+    let unrendered = manifests.parts.iter().filter_map(|part| part.unrendered.as_ref());
+    unrendered
+        .flat_map(|unrendered| &unrendered.raw)
+        .filter(|(key, _)| is_canary(key))
 }
 
 /// Compares what two trees declare for one canary.
 pub(super) struct Pair<'a> {
-    pub(super) old: &'a Manifests,
-    pub(super) new: &'a Manifests,
-    pub(super) settings: &'a Settings,
+    old: &'a Manifests,
+    new: &'a Manifests,
+    settings: &'a Settings,
+    /// The files that differ.
+    changed: &'a BTreeSet<String>,
+    /// The objects that differ.
+    differ: BTreeSet<&'a ObjectKey>,
 }
 
-impl Pair<'_> {
+impl<'a> Pair<'a> {
+    pub(super) fn new(
+        old: &'a Manifests,
+        new: &'a Manifests,
+        settings: &'a Settings,
+        changed: &'a BTreeSet<String>,
+    ) -> Self {
+        let ids = |manifests: &Manifests| -> BTreeSet<*const Part> {
+            manifests.parts.iter().map(Arc::as_ptr).collect()
+        };
+        let (in_old, in_new) = (ids(old), ids(new));
+        let only_old = old
+            .parts
+            .iter()
+            .filter(|part| !in_new.contains(&Arc::as_ptr(part)));
+        let only_new = new
+            .parts
+            .iter()
+            .filter(|part| !in_old.contains(&Arc::as_ptr(part)));
+        let keys = only_old.chain(only_new).flat_map(|part| &part.objects);
+        let keys = keys.map(|(key, _)| &**key);
+        let differ = keys
+            .filter(|key| old.objects.get(*key) != new.objects.get(*key))
+            .collect();
+        Self {
+            old,
+            new,
+            settings,
+            changed,
+            differ,
+        }
+    }
+
+    /// Returns all canaries that either tree, or the cluster, knows of, with their targets.
+    pub(super) fn canaries(&self) -> BTreeMap<ObjectKey, ObjectKey> {
+        let mut found = BTreeMap::new();
+        for canary in self.settings.ties.canaries() {
+            if let Some(tie) = self.settings.ties.of(canary) {
+                found.insert(canary.clone(), tie.target.clone());
+            }
+        }
+        for manifests in [self.old, self.new] {
+            let raw = raw_canaries(manifests).map(|(key, placed)| (key, placed));
+            for (canary, placed) in raw.chain(canaries(manifests)) {
+                if let Some(target) = target_of(&placed.object) {
+                    found.insert(canary.clone(), target);
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether anything that differs can be a matter of this canary at all: most canaries of a large repository
+    /// need no closer look.
+    pub(super) fn is_near(&self, canary: &ObjectKey, target: &ObjectKey) -> bool {
+        let judges = |key: &&ObjectKey| {
+            [Resource::METRIC_TEMPLATE, Resource::ALERT_PROVIDER]
+                .iter()
+                .any(|resource| resource.kind == key.kind)
+        };
+        if self.differ.contains(canary) || self.differ.contains(target) || self.differ.iter().any(judges) {
+            return true;
+        }
+        let declared = [self.old, self.new].map(|manifests| manifests.objects.get(target));
+        let mut configs = declared
+            .iter()
+            .flatten()
+            .flat_map(|placed| config_references(&placed.object).into_keys());
+        declared
+            .iter()
+            .flatten()
+            .any(|placed| self.changed.contains(&*placed.file))
+            || configs.any(|config| self.differ.contains(&config) || self.is_file_changed(&config))
+            || declared.iter().all(Option::is_none)
+    }
+
+    fn is_file_changed(&self, key: &ObjectKey) -> bool {
+        let placed = [self.old, self.new].map(|manifests| manifests.objects.get(key));
+        placed
+            .iter()
+            .flatten()
+            .any(|placed| self.changed.contains(&*placed.file))
+    }
+
     /// Returns the effect on a canary and the reasons for it; `None`: it is not touched.
-    pub(super) fn effect(&self, canary: &ObjectKey) -> Option<(Effect, Vec<Reason>)> {
+    pub(super) fn effect(&self, canary: &ObjectKey, target: &ObjectKey) -> Option<(Effect, Vec<Reason>)> {
         let (before, after) = (self.old.objects.get(canary), self.new.objects.get(canary));
         let Some(after) = after else {
-            let removed = reason(canary, before?, Change::Removed, Vec::new());
-            return Some((Effect::CanaryRemoved, vec![removed]));
+            let may_change = self.may_change(canary, target);
+            if let Some(before) = before.filter(|_| may_change.is_empty()) {
+                let removed = self.reason(canary, before, Change::Removed, Vec::new());
+                return Some((Effect::CanaryRemoved, vec![removed]));
+            }
+            return (!may_change.is_empty()).then_some((Effect::MayChange, may_change));
         };
-        let target = target_of(&after.object)?;
         let Some(before) = before else {
-            return Some((
-                Effect::Initialize,
-                vec![reason(canary, after, Change::Added, Vec::new())],
-            ));
+            let added = self.reason(canary, after, Change::Added, Vec::new());
+            return Some((Effect::Initialize, vec![added]));
         };
-        let moved = target_of(&before.object).as_ref() != Some(&target);
-        let mut reasons = self.revision_reasons(&target);
+        let moved = target_of(&before.object).as_ref() != Some(target);
+        let mut reasons = self.revision_reasons(target);
         let judged_anew = self.analysis_reasons(canary, before, after);
         let own = |reasons: &[Reason], change: Change| {
             reasons
                 .iter()
-                .any(|reason| reason.object == target && reason.change == change)
+                .any(|reason| reason.object == *target && reason.change == change)
         };
         let effect = if moved || own(&reasons, Change::Added) {
             Effect::Initialize
         } else if own(&reasons, Change::Removed) {
             Effect::TargetRemoved
+        } else if reasons.iter().any(|reason| self.is_unknown(&reason.object))
+            || self.is_unknown_change(target, &reasons)
+        {
+            Effect::MayChange
         } else if !reasons.is_empty() {
             Effect::Run
-        } else if !judged_anew.is_empty() {
-            Effect::AnalysisOnly
         } else {
-            reasons = self.other_reasons(&target);
-            return (!reasons.is_empty()).then_some((Effect::NoWorkloadChange, reasons));
+            reasons = self.may_change(canary, target);
+            if !reasons.is_empty() {
+                Effect::MayChange
+            } else if !judged_anew.is_empty() {
+                Effect::AnalysisOnly
+            } else {
+                reasons = self.other_reasons(target);
+                return (!reasons.is_empty()).then_some((Effect::NoWorkloadChange, reasons));
+            }
         };
         reasons.extend(judged_anew);
         Some((effect, reasons))
+    }
+
+    /// Whether what the cluster will hold of an object is not known exactly.
+    fn is_unknown(&self, key: &ObjectKey) -> bool {
+        self.new
+            .objects
+            .get(key)
+            .is_some_and(|placed| placed.unknown.is_some())
+    }
+
+    /// Whether the target changes, and is not known exactly.
+    fn is_unknown_change(&self, target: &ObjectKey, reasons: &[Reason]) -> bool {
+        !reasons.is_empty() && self.is_unknown(target)
+    }
+
+    /// Returns what may make another revision of a target that git does not declare as it will be: a change of
+    /// the HelmRelease that runs it, or of the files of a directory that cannot be rendered.
+    fn may_change(&self, canary: &ObjectKey, target: &ObjectKey) -> Vec<Reason> {
+        let mut reasons = Vec::new();
+        if self.new.objects.contains_key(target) {
+            return reasons;
+        }
+        let tie = self.settings.ties.of(canary);
+        let runs = |release: &HelmRelease| match tie.and_then(|tie| tie.release.as_ref()) {
+            Some(owner) => *owner == release.key,
+            None => release.may_run(target),
+        };
+        let releases: BTreeMap<ObjectKey, HelmRelease> = self
+            .old
+            .releases()
+            .chain(self.new.releases())
+            .filter(runs)
+            .map(|release| (release.key.clone(), release))
+            .collect();
+        for release in releases.values() {
+            reasons.extend(self.reason_of(&release.key, &["/spec"]));
+            for values in &release.values_from {
+                reasons.extend(self.reason_of(values, revision_parts(&values.kind)));
+            }
+            if let Some(chart) = &release.chart {
+                let mut below = self.changed.iter().filter(|path| is_below(path, chart));
+                reasons.extend(below.next().map(|path| file_reason(&release.key, path)));
+            }
+        }
+        let parts = self.old.parts.iter().chain(&self.new.parts);
+        for part in parts.filter(|part| part.unrendered.is_some()) {
+            let by = part.by.as_ref().map(|(by, _)| &by.key);
+            let owned =
+                tie.is_some_and(|tie| tie.kustomization.is_some() && tie.kustomization.as_ref() == by);
+            let mut raw = part.unrendered.iter().flat_map(|unrendered| &unrendered.raw);
+            if !owned && !raw.any(|(key, _)| key == target || key == canary) {
+                continue;
+            }
+            let mut touched = self.changed.iter().filter(|path| part.inputs.contains(*path));
+            let reason = touched.next().map(|path| file_reason(target, path));
+            reasons.extend(reason.filter(|reason| !reasons.contains(reason)));
+        }
+        reasons
     }
 
     /// Returns what makes another revision of the target: its template or spec, and its tracked configs.
@@ -112,39 +283,34 @@ impl Pair<'_> {
 
     /// Whether one of the changed files is one of the target, or of a config of it, and no other object of that
     /// file explains the change: an edit of comments, or of fields that make no revision.
-    pub(super) fn touches_files(&self, target: &ObjectKey, changed: &BTreeSet<String>) -> bool {
+    pub(super) fn touches_files(&self, target: &ObjectKey) -> bool {
         let configs = self.new.object(target).map(config_references).unwrap_or_default();
         let parts = std::iter::once(target).chain(configs.keys());
         let mut files = parts
             .flat_map(|key| [self.old.objects.get(key), self.new.objects.get(key)])
             .flatten()
-            .filter(|placed| changed.contains(&*placed.file));
+            .filter(|placed| self.changed.contains(&*placed.file));
         files.any(|placed| !self.is_explained(target, &placed.file))
     }
 
     /// Whether an object of the file, other than this one, is not what it was.
     fn is_explained(&self, but: &ObjectKey, file: &str) -> bool {
-        let of_file = |manifests: &'_ Manifests| -> Vec<ObjectKey> {
-            let in_file = manifests
-                .objects
-                .iter()
-                .filter(|(_, placed)| &*placed.file == file);
-            in_file.map(|(key, _)| key.clone()).collect()
-        };
         if !self.other_reasons(but).is_empty() {
             return false;
         }
-        let mut keys = of_file(self.old);
-        keys.extend(of_file(self.new));
-        keys.iter()
-            .any(|key| key != but && self.old.object(key) != self.new.object(key))
+        let is_of_file = |placed: Option<&Placed>| placed.is_some_and(|placed| &*placed.file == file);
+        self.differ.iter().any(|key| {
+            let (old, new) = (self.old.objects.get(*key), self.new.objects.get(*key));
+            let is_other = old.map(|placed| &placed.object) != new.map(|placed| &placed.object);
+            *key != but && is_other && (is_of_file(old) || is_of_file(new))
+        })
     }
 
     fn analysis_reasons(&self, key: &ObjectKey, before: &Placed, after: &Placed) -> Vec<Reason> {
         let mut reasons = Vec::new();
-        let fields = differences_in(&before.object, &after.object, &["/spec"]);
+        let fields = fields(before, after, &["/spec"]);
         if !fields.is_empty() {
-            reasons.push(reason(key, after, Change::Changed, fields));
+            reasons.push(self.reason(key, after, Change::Changed, fields));
         }
         let Ok(canary) = Canary::parse(&after.object, &self.settings.defaults) else {
             return reasons;
@@ -162,35 +328,65 @@ impl Pair<'_> {
         let (Some(before), Some(after)) = (self.old.objects.get(target), self.new.objects.get(target)) else {
             return Vec::new();
         };
-        let fields = differences(&before.object, &after.object);
+        let mut fields = differences(&before.object, &after.object);
+        if before.secret || after.secret {
+            fields.iter_mut().for_each(hide);
+        }
         if fields.is_empty() {
             Vec::new()
         } else {
-            vec![reason(target, after, Change::Changed, fields)]
+            vec![self.reason(target, after, Change::Changed, fields)]
         }
     }
 
     fn reason_of(&self, key: &ObjectKey, parts: &[&str]) -> Option<Reason> {
         match (self.old.objects.get(key), self.new.objects.get(key)) {
             (None, None) => None,
-            (Some(before), None) => Some(reason(key, before, Change::Removed, Vec::new())),
-            (None, Some(after)) => Some(reason(key, after, Change::Added, Vec::new())),
+            (Some(before), None) => Some(self.reason(key, before, Change::Removed, Vec::new())),
+            (None, Some(after)) => Some(self.reason(key, after, Change::Added, Vec::new())),
             (Some(before), Some(after)) => {
-                let fields = differences_in(&before.object, &after.object, parts);
-                (!fields.is_empty()).then(|| reason(key, after, Change::Changed, fields))
+                let fields = fields(before, after, parts);
+                (!fields.is_empty()).then(|| self.reason(key, after, Change::Changed, fields))
             }
+        }
+    }
+
+    fn reason(&self, object: &ObjectKey, placed: &Placed, change: Change, fields: Vec<Difference>) -> Reason {
+        let file = placed.file_of_change(self.changed);
+        Reason {
+            object: object.clone(),
+            line: if file == &*placed.file { placed.line } else { 1 },
+            file: file.to_owned(),
+            change,
+            fields,
         }
     }
 }
 
-fn reason(object: &ObjectKey, placed: &Placed, change: Change, fields: Vec<Difference>) -> Reason {
+/// A change of a file whose effect on an object is not known.
+fn file_reason(object: &ObjectKey, path: &str) -> Reason {
     Reason {
         object: object.clone(),
-        file: placed.file.to_string(),
-        line: placed.line,
-        change,
-        fields,
+        file: path.to_owned(),
+        line: 1,
+        change: Change::Changed,
+        fields: Vec::new(),
     }
+}
+
+fn fields(before: &Placed, after: &Placed, parts: &[&str]) -> Vec<Difference> {
+    let mut fields = differences_in(&before.object, &after.object, parts);
+    if before.secret || after.secret {
+        fields.iter_mut().for_each(hide);
+    }
+    fields
+}
+
+/// Leaves of a difference only where it is.
+fn hide(field: &mut Difference) {
+    field.text = format!("{} changed", field.path);
+    field.before = None;
+    field.after = None;
 }
 
 /// Returns what a reader should know about a canary that a run or an initialization is planned for.

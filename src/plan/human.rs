@@ -56,6 +56,7 @@ fn canary(touched: &Touched, text: &mut String) {
     let said = match touched.effect {
         Effect::Run => format!("start {canary} for {target}"),
         Effect::Initialize => format!("initialize {canary} for {target}"),
+        Effect::MayChange => format!("may start {canary}: {target} comes from files that are not rendered"),
         Effect::AnalysisOnly => format!("no run for {canary}: only the analysis changes"),
         Effect::NoWorkloadChange => format!("no run for {canary}: no workload change in {target}"),
         Effect::Recommitted => {
@@ -96,8 +97,19 @@ fn reason_lines(reason: &Reason, text: &mut String) {
 }
 
 fn footer(plan: &Plan, text: &mut String) {
-    if !plan.not_rendered.is_empty() {
+    if !plan.not_rendered.is_empty() || !plan.clashes.is_empty() {
         text.push('\n');
+    }
+    for clash in &plan.clashes {
+        let more = match clash.objects {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        let _ = writeln!(
+            text,
+            "clash: {} and {} both declare {}{more}; {0} is taken here, choose one by --path",
+            clash.taken, clash.left, clash.example
+        );
     }
     for one in &plan.not_rendered {
         let _ = writeln!(text, "not rendered: {} ({})", one.file, one.why);
@@ -117,9 +129,8 @@ fn footer(plan: &Plan, text: &mut String) {
 mod tests {
     use super::*;
     use crate::{
-        manifest::Cache,
         plan::{
-            Settings, plan,
+            Cache, Settings, plan,
             testing::{canary, config, deployment},
         },
         repo::testing::Repo,
@@ -168,7 +179,10 @@ mod tests {
             &[
                 ("app/deployment.yaml", &deployment("6.0.2", 2)),
                 ("app/config.yaml", &config("settings", "green")),
-                ("base/kustomization.yaml", "resources: [x.yaml]\n"),
+                (
+                    "base/kustomization.yaml",
+                    "helmCharts: [{name: x}]\nresources: [x.yaml]\n",
+                ),
                 ("base/x.yaml", &config("x", "1")),
                 ("bad.yaml", "kind: a\nkind: b\n"),
             ],
@@ -180,7 +194,8 @@ mod tests {
                ~ Deployment/default/podinfo  app/deployment.yaml:1\n      image podinfo 6.0.0 → 6.0.2\n  \
                ~ ConfigMap/default/settings  app/config.yaml:1\n      data.key blue → green\n  \
                supersedes HEAD~1\n\n\
-             not rendered: base/x.yaml (below base/kustomization.yaml)\n\n\
+             not rendered: base/kustomization.yaml (base/kustomization.yaml:1: Helm charts are not rendered)\n\
+             not rendered: base/x.yaml (base/kustomization.yaml:1: Helm charts are not rendered)\n\n\
              error: bad.yaml:2:1: the key `kind` occurs twice\n    \
                |\n  2 | kind: b\n    | ^\n  hint: remove one of the two\n"
         );

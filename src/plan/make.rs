@@ -6,14 +6,15 @@ use std::{
 };
 
 use super::{
-    Effect, Manifests, Placed, Plan, Reason, Settings, Touched,
+    Cache, Effect, Manifests, NotRendered, Placed, Plan, Reason, Settings, Touched,
     blame::{Blame, MAX_COMMITS, Step, Trees, blame, steps},
     compare::{Pair, canaries, notes, target_of},
+    part::Part,
+    read::differences,
 };
 use crate::{
-    canary::Canary,
-    manifest::{Cache, MAX_FILE_BYTES, ObjectKey, Problem, locate},
-    repo::{CommitId, RepoError, Repository, Revision, Since, Tree},
+    manifest::{ObjectKey, Problem, Skipped},
+    repo::{Change as RepoChange, CommitId, RepoError, Repository, Revision},
 };
 
 /// Says which canaries a range of commits touches, how, and why. Without `from`, everything counts as new.
@@ -37,37 +38,21 @@ pub fn plan(
         touched: Vec::new(),
         unrelated: Vec::new(),
         not_rendered: Vec::new(),
+        clashes: new.clashes.clone(),
         skipped: Vec::new(),
         errors: new.errors.clone(),
     };
     plan.errors.extend(shared_targets(&new));
-    plan.errors
-        .extend(invalid_canaries(repository, settings, &to.id, &new)?);
     plan.errors.sort();
-    if plan.since != Since::Gone {
-        let old = match old_id {
-            Some(id) => trees.read(id)?,
-            None => Arc::default(),
-        };
-        let changed: BTreeSet<String> = repository
-            .changes(old_id, &to.id)?
-            .into_iter()
-            .map(|change| change.path)
-            .collect();
-        plan.not_rendered = new
-            .not_rendered
-            .iter()
-            .filter(|one| changed.contains(&one.file))
-            .cloned()
-            .collect();
-        plan.skipped = new
-            .skipped
-            .iter()
-            .filter(|one| changed.contains(&one.file))
-            .cloned()
-            .collect();
-        plan.touched = touched(&mut trees, &old, &new, &plan, old_id)?;
-        plan.unrelated = unrelated(&plan);
+    match old_and_changed(&mut trees, old_id, &to.id)? {
+        Some((old, changed)) => {
+            plan.not_rendered = not_rendered(&new, &changed);
+            let is_changed = |one: &&Skipped| changed.contains(&one.file);
+            plan.skipped = new.skipped.iter().filter(is_changed).cloned().collect();
+            plan.touched = touched(&mut trees, (&old, &new, &changed), &plan, old_id)?;
+            plan.unrelated = unrelated(&plan);
+        }
+        None => plan.touched = all_may_change(&new, settings, &plan),
     }
     cache.sweep();
     Ok(plan)
@@ -75,50 +60,114 @@ pub fn plan(
 
 /// Reads the newer tree. A path that neither it nor any older tree has is an error worth telling.
 fn read_newest(trees: &mut Trees<'_>, id: &CommitId) -> Result<Arc<Manifests>, RepoError> {
-    trees.repository.tree(id)?;
-    trees.read(id)
+    trees.read_strictly(id)
+}
+
+/// Returns what the older revision declares, and which files differ; nothing if the older revision is gone.
+fn old_and_changed(
+    trees: &mut Trees<'_>,
+    from: Option<&CommitId>,
+    to: &CommitId,
+) -> Result<Option<(Arc<Manifests>, BTreeSet<String>)>, RepoError> {
+    let paths = |changes: Vec<RepoChange>| changes.into_iter().map(|change| change.path).collect();
+    let old = match from.map(|from| trees.read(from)) {
+        None => Arc::default(),
+        Some(Ok(old)) => old,
+        Some(Err(RepoError::Gone { .. })) => return Ok(None),
+        Some(Err(error)) => return Err(error),
+    };
+    match (trees.repository.whole_changes(from, to), from) {
+        (Ok(changes), _) => Ok(Some((old, paths(changes)))),
+        // It is gone from the repository, but what was read of it is still known.
+        (Err(RepoError::Gone { .. }), Some(from)) => {
+            let known = |id| {
+                trees
+                    .cache
+                    .snapshot(id)
+                    .map(|snapshot| Arc::clone(&snapshot.tree))
+            };
+            let both = known(from).zip(known(to));
+            Ok(both.map(|(before, after)| (old, paths(differences(&before, &after)))))
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// Returns the changed files that a directory needs that cannot be rendered, and those that are too large.
+fn not_rendered(new: &Manifests, changed: &BTreeSet<String>) -> Vec<NotRendered> {
+    let large = new.not_rendered.iter().filter(|one| changed.contains(&one.file));
+    let mut found: BTreeSet<NotRendered> = large.cloned().collect();
+    for part in &new.parts {
+        let Some(unrendered) = &part.unrendered else {
+            continue;
+        };
+        let problem = unrendered.fault.problem();
+        for file in changed.iter().filter(|file| part.inputs.contains(*file)) {
+            found.insert(NotRendered {
+                file: file.clone(),
+                why: format!("{}:{}: {}", problem.file, problem.line, problem.message),
+            });
+        }
+    }
+    found.into_iter().collect()
+}
+
+/// Nothing can be compared with: the cluster will tell for every canary whether the revision changes it.
+fn all_may_change(new: &Manifests, settings: &Settings, plan: &Plan) -> Vec<Touched> {
+    let none = Manifests::default();
+    let changed = BTreeSet::new();
+    let all = Pair::new(&none, new, settings, &changed).canaries();
+    let touched = all.into_iter().map(|(canary, target)| Touched {
+        canary,
+        target,
+        effect: Effect::MayChange,
+        commit: plan.to.id.clone(),
+        superseded: Vec::new(),
+        unchanged: Vec::new(),
+        reasons: Vec::new(),
+        notes: vec!["the older revision is gone: nothing in git can be compared".to_owned()],
+    });
+    touched.collect()
 }
 
 fn touched(
     trees: &mut Trees<'_>,
-    old: &Manifests,
-    new: &Manifests,
+    (old, new, changed): (&Manifests, &Manifests, &BTreeSet<String>),
     plan: &Plan,
     from: Option<&CommitId>,
 ) -> Result<Vec<Touched>, RepoError> {
-    let pair = Pair {
-        old,
-        new,
-        settings: trees.settings,
-    };
-    let keys: BTreeSet<&ObjectKey> = canaries(old).chain(canaries(new)).map(|(key, _)| key).collect();
-    let steps = steps(trees.repository, &plan.commits, base(trees, plan, from)?.as_ref())?;
+    let pair = Pair::new(old, new, trees.settings, changed);
+    let base = base(trees, plan, from)?;
+    let steps = steps(trees, &plan.commits, base.as_ref())?;
+    let settings = trees.settings;
+    let pairs: Vec<(&CommitId, Pair<'_>)> = steps
+        .iter()
+        .map(|step| (&step.commit, step.pair(settings)))
+        .collect();
+    let single = steps.len() == 1 && !plan.is_rewritten();
     let mut touched = Vec::new();
-    for canary in keys {
-        let Some(placed) = new.objects.get(canary).or_else(|| old.objects.get(canary)) else {
+    for (canary, target) in pair.canaries() {
+        // With several commits something may be done and undone.
+        if single && !pair.is_near(&canary, &target) {
             continue;
-        };
-        let Some(target) = target_of(&placed.object) else {
-            continue;
-        };
-        let effect = pair.effect(canary);
-        let blame = blame(
-            trees,
-            &steps,
-            canary,
-            &target,
-            effect.as_ref().map(|(effect, _)| *effect),
-        )?;
+        }
+        let effect = pair.effect(&canary, &target);
+        let seen = effect.as_ref().map(|(effect, _)| *effect);
+        let blame = blame(&pairs, &canary, &target, seen);
         let Some((effect, reasons, commit)) = verdict(plan, &steps, &blame, effect) else {
             continue;
         };
-        let notes = match effect {
-            Effect::Run | Effect::Initialize => notes(&placed.object, trees.settings),
+        let declared = new.objects.get(&canary).or_else(|| old.objects.get(&canary));
+        let mut notes = match (effect, declared) {
+            (Effect::Run | Effect::Initialize | Effect::MayChange, Some(placed)) => {
+                notes(&placed.object, trees.settings)
+            }
             _ => Vec::new(),
         };
+        notes.extend(suspended(new, &target));
         let but = |commits: Vec<CommitId>| commits.into_iter().filter(|id| *id != commit).collect();
         touched.push(Touched {
-            canary: canary.clone(),
+            canary,
             target,
             effect,
             superseded: but(blame.revisions),
@@ -129,6 +178,20 @@ fn touched(
         });
     }
     Ok(touched)
+}
+
+/// Says by which Flux Kustomization a target is not applied at present.
+fn suspended(new: &Manifests, target: &ObjectKey) -> Option<String> {
+    let placed = new.objects.get(target)?;
+    let of_part = |part: &&Arc<Part>| {
+        placed
+            .root
+            .as_ref()
+            .is_some_and(|root| Arc::ptr_eq(root, &part.inputs))
+    };
+    let (by, _) = new.parts.iter().find(of_part)?.by.as_ref()?;
+    by.suspended
+        .then(|| format!("{} is suspended: Flux does not apply {target}", by.key))
 }
 
 /// Decides what a range means for a canary, and which commit answers for it. `None`: it is not touched.
@@ -207,47 +270,7 @@ fn shared_targets(new: &Manifests) -> Vec<Problem> {
     problems
 }
 
-/// Names what is wrong in each Canary, at the line of the field.
-fn invalid_canaries(
-    repository: &dyn Repository,
-    settings: &Settings,
-    id: &CommitId,
-    new: &Manifests,
-) -> Result<Vec<Problem>, RepoError> {
-    let mut tree: Option<Tree> = None;
-    let mut problems = Vec::new();
-    for (key, placed) in canaries(new) {
-        let Err(error) = Canary::parse(&placed.object, &settings.defaults) else {
-            continue;
-        };
-        if tree.is_none() {
-            tree = Some(repository.tree(id)?);
-        }
-        let entry = tree.as_ref().and_then(|tree| tree.files.get(&*placed.file));
-        let bytes = match entry {
-            Some(entry) => repository.read(&entry.id, MAX_FILE_BYTES)?,
-            None => Vec::new(),
-        };
-        for fault in error.faults {
-            let (line, column) = locate(&bytes, placed.line, &pointer(&fault.field));
-            problems.push(Problem {
-                file: placed.file.to_string(),
-                line,
-                column,
-                message: format!("{key}: {}: {}", fault.field, fault.problem),
-                snippet: String::new(),
-                hint: fault.hint,
-            });
-        }
-    }
-    Ok(problems)
-}
-
-/// Turns `spec.metrics[0].name` into `/spec/metrics/0/name`.
-fn pointer(field: &str) -> String {
-    let parts = field.split(['.', '[', ']']).filter(|part| !part.is_empty());
-    parts.fold(String::new(), |pointer, part| pointer + "/" + part)
-}
-
+#[cfg(test)]
+mod rendered_tests;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The objects that the tree of a commit declares, each with its place. What would need rendering is named, not
+//! The objects that the tree of a commit declares, each with its place. What cannot be rendered is named, not
 //! guessed at.
 
 use std::{
@@ -6,15 +6,17 @@ use std::{
     sync::Arc,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::{
+    part::{Part, PartName},
+    ties::Ties,
+};
 use crate::{
     canary::Defaults,
-    manifest::{
-        Cache, Document, Documents, MAX_FILE_BYTES, MAX_TOTAL_BYTES, Object, ObjectKey, Problem, Skipped,
-    },
-    repo::{CommitId, Mode, RepoError, Repository, Tree},
+    manifest::{Object, ObjectKey, Problem, Skipped, flux::HelmRelease},
 };
 
 /// What is needed beside the files to read them.
@@ -24,6 +26,8 @@ pub struct Settings {
     pub namespace: String,
     /// What the flags say about canaries that do not say it themselves.
     pub defaults: Defaults,
+    /// What the cluster knows of who applies the targets; nothing offline.
+    pub ties: Ties,
 }
 
 impl Default for Settings {
@@ -31,6 +35,7 @@ impl Default for Settings {
         Self {
             namespace: "default".to_owned(),
             defaults: Defaults::default(),
+            ties: Ties::default(),
         }
     }
 }
@@ -44,6 +49,29 @@ pub struct Placed {
     pub file: Arc<str>,
     /// The line that its document begins at.
     pub line: u32,
+    /// Why the object that the cluster will hold is not known exactly, and what to do about it.
+    pub unknown: Option<Arc<str>>,
+    /// Variables in it are substituted: a `${…}` that is left is meant literally.
+    pub substituted: bool,
+    /// A value of a Secret is in it: fields must not be shown.
+    pub secret: bool,
+    /// All files that the build that yielded it was made of.
+    pub root: Option<Arc<BTreeSet<String>>>,
+}
+
+impl Placed {
+    /// Returns the file of a change: that of the object, or one that its build reads.
+    #[must_use]
+    pub fn file_of_change<'a>(&'a self, changed: &'a BTreeSet<String>) -> &'a str {
+        if changed.contains(&*self.file) {
+            return &self.file;
+        }
+        let inputs = self.root.as_deref();
+        let mut touched = changed
+            .iter()
+            .filter(|path| inputs.is_some_and(|inputs| inputs.contains(*path)));
+        touched.next().map_or(&self.file, String::as_str)
+    }
 }
 
 /// A file that may hold objects, and is not read: only another program could render it, or it is too large.
@@ -51,47 +79,121 @@ pub struct Placed {
 pub struct NotRendered {
     /// The file.
     pub file: String,
-    /// Why not, such as `below deploy/kustomization.yaml`.
+    /// Why not, such as `Helm charts are not rendered`.
     pub why: String,
 }
 
+/// Two directories that declare the same objects, such as two environments of one application.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Clash {
+    /// The directory whose objects are taken.
+    pub taken: String,
+    /// The directory whose objects are left.
+    pub left: String,
+    /// How many they are.
+    pub objects: usize,
+    /// One of them.
+    pub example: ObjectKey,
+}
+
 /// What the tree of a commit declares.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Manifests {
     /// The objects by key. Of a key that is declared twice, the first.
-    pub objects: BTreeMap<ObjectKey, Placed>,
+    pub objects: BTreeMap<Arc<ObjectKey>, Placed>,
     /// Keys that are declared more than once.
     pub twice: BTreeSet<ObjectKey>,
-    /// Files that only another program could render.
+    /// Directories that declare the same objects.
+    pub clashes: Vec<Clash>,
+    /// Files that are too large.
     pub not_rendered: Vec<NotRendered>,
     /// Documents and files that are no objects.
     pub skipped: Vec<Skipped>,
     /// What is wrong.
     pub errors: Vec<Problem>,
+    pub(super) parts: Vec<Arc<Part>>,
 }
 
 impl Manifests {
+    /// Puts together what parts declare.
+    pub(super) fn of(parts: Vec<Arc<Part>>, skipped: Vec<Skipped>) -> Self {
+        let mut found = Self {
+            skipped,
+            ..Self::default()
+        };
+        let mut owners: BTreeMap<Arc<ObjectKey>, usize> = BTreeMap::new();
+        let mut clashes: BTreeMap<(usize, usize), (usize, ObjectKey)> = BTreeMap::new();
+        for (at, part) in parts.iter().enumerate() {
+            found.errors.extend(part.errors.iter().cloned());
+            found.skipped.extend(part.skipped.iter().cloned());
+            found.not_rendered.extend(part.not_rendered.iter().cloned());
+            for (key, placed) in &part.objects {
+                let Some(first) = owners.get(key) else {
+                    owners.insert(Arc::clone(key), at);
+                    found.objects.insert(Arc::clone(key), placed.clone());
+                    continue;
+                };
+                found.twice.insert(ObjectKey::clone(key));
+                let both_rendered = [*first, at].into_iter().all(|at| {
+                    parts
+                        .get(at)
+                        .is_some_and(|part| !matches!(part.name, PartName::File(_)))
+                });
+                if both_rendered {
+                    let (count, _) = clashes
+                        .entry((*first, at))
+                        .or_insert_with(|| (0, ObjectKey::clone(key)));
+                    *count += 1;
+                } else {
+                    found.declared_again(key, placed);
+                }
+            }
+        }
+        let name = |at: usize| {
+            let path = parts.get(at).map_or("", |part| part.name.path());
+            if path.is_empty() { "." } else { path }.to_owned()
+        };
+        let clash = |((first, second), (objects, example))| Clash {
+            taken: name(first),
+            left: name(second),
+            objects,
+            example,
+        };
+        found.clashes = clashes.into_iter().map(clash).collect();
+        found.parts = parts;
+        found
+    }
+
     /// Returns the object with this key.
     #[must_use]
     pub fn object(&self, key: &ObjectKey) -> Option<&Object> {
         self.objects.get(key).map(|placed| &placed.object)
     }
 
-    fn place(&mut self, document: &Document, namespace: &str) {
-        let object = in_namespace(&document.object, namespace);
-        let key = object.key();
-        let placed = Placed {
-            object,
-            file: Arc::clone(&document.file),
-            line: document.line,
-        };
-        let Some(first) = self.objects.get(&key) else {
-            self.objects.insert(key, placed);
+    /// Returns the HelmReleases.
+    pub(super) fn releases(&self) -> impl Iterator<Item = HelmRelease> {
+        let kind = |key: &&Arc<ObjectKey>| key.kind == "HelmRelease";
+        let keys = self.objects.keys().filter(kind);
+        keys.filter_map(|key| HelmRelease::read(self.object(key)?))
+    }
+
+    /// Returns the kustomization files of directories that cannot be rendered and that a change touches.
+    #[must_use]
+    pub fn unrendered_files(&self, changed: &BTreeSet<String>) -> BTreeSet<String> {
+        let touched = self.parts.iter().filter(|part| part.is_touched(changed));
+        let unrendered = touched.filter_map(|part| part.unrendered.as_ref());
+        unrendered
+            .map(|unrendered| unrendered.fault.problem().file.clone())
+            .collect()
+    }
+
+    fn declared_again(&mut self, key: &ObjectKey, placed: &Placed) {
+        let Some(first) = self.objects.get(key) else {
             return;
         };
         self.errors.push(Problem {
-            file: document.file.to_string(),
-            line: document.line,
+            file: placed.file.to_string(),
+            line: placed.line,
             column: 1,
             message: format!(
                 "{key} is declared a second time; the first is at {}:{}",
@@ -100,146 +202,41 @@ impl Manifests {
             snippet: String::new(),
             hint: "remove one of the two".to_owned(),
         });
-        self.twice.insert(key);
-    }
-
-    fn skip(&mut self, file: &str, why: &str) {
-        self.skipped.push(Skipped {
-            file: file.to_owned(),
-            line: 1,
-            why: why.to_owned(),
-        });
     }
 }
 
-/// Reads what the tree of a commit declares below the path of the repository.
-pub fn manifests(
-    repository: &dyn Repository,
-    cache: &Cache,
-    settings: &Settings,
-    id: &CommitId,
-) -> Result<Manifests, RepoError> {
-    let tree = repository.tree(id)?;
-    let units = Units::find(&tree);
-    let mut found = Manifests::default();
-    let mut total = 0_usize;
-    for (path, entry) in tree.files.iter().filter(|(path, _)| is_manifest(path)) {
-        match (entry.mode, units.of(path)) {
-            (Mode::Submodule, _) => {}
-            (Mode::Link, _) => found.skip(path, "a symbolic link"),
-            (_, Some(Unit::Chart(chart))) => found.skip(path, &format!("part of the Helm chart {chart}")),
-            (_, Some(Unit::Kustomization(file))) => {
-                if path != file {
-                    let why = format!("below {file}");
-                    found.not_rendered.push(NotRendered {
-                        file: path.clone(),
-                        why,
-                    });
-                }
-            }
-            (Mode::File, None) => {
-                let read = || repository.read(&entry.id, MAX_FILE_BYTES);
-                let documents = match cache.get(path, entry.id.as_str(), read) {
-                    Err(RepoError::TooLarge { size, .. }) => {
-                        let why = format!("it has {size} bytes, more than the limit of {MAX_FILE_BYTES}");
-                        found.not_rendered.push(NotRendered {
-                            file: path.clone(),
-                            why,
-                        });
-                        continue;
-                    }
-                    other => other?,
-                };
-                total += documents.bytes;
-                if total > MAX_TOTAL_BYTES {
-                    return Err(RepoError::TooMuch {
-                        path: repository.path().to_owned(),
-                        id: id.clone(),
-                        what: format!("more than {MAX_TOTAL_BYTES} bytes of manifests"),
-                    });
-                }
-                take(&mut found, &documents, &settings.namespace);
-            }
-        }
-    }
-    for skipped in &found.skipped {
-        tracing::debug!(file = %skipped.file, line = skipped.line, why = %skipped.why, "Skipped a document.");
-    }
-    Ok(found)
-}
-
-fn take(found: &mut Manifests, documents: &Documents, namespace: &str) {
-    for document in &documents.objects {
-        found.place(document, namespace);
-    }
-    found.skipped.extend(documents.skipped.iter().cloned());
-    found.errors.extend(documents.errors.iter().cloned());
-}
-
-/// Fills in the namespace of an object of a kind that Serin knows, all of which have one.
-fn in_namespace(object: &Object, namespace: &str) -> Object {
-    if !object.namespace().is_empty() || object.key().resource().is_none() {
-        return object.clone();
-    }
-    let mut value = object.value().clone();
-    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.insert("namespace".to_owned(), json!(namespace));
-    }
-    Object::from(value)
-}
-
-fn is_manifest(path: &str) -> bool {
-    let hidden = path.split('/').any(|part| part.starts_with('.'));
-    let known = path
-        .rsplit_once('.')
-        .is_some_and(|(_, end)| matches!(end, "yaml" | "yml" | "json"));
-    known && !hidden
-}
-
-/// Directories whose files are not manifests by themselves, each with the file that makes it one.
-#[derive(Debug, Default)]
-struct Units(BTreeMap<String, Unit>);
-
-#[derive(Clone, Debug, PartialEq)]
-enum Unit {
-    Kustomization(String),
-    Chart(String),
-}
-
-impl Units {
-    fn find(tree: &Tree) -> Self {
-        let mut units = BTreeMap::new();
-        for path in tree.files.keys() {
-            let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-            let unit = match name {
-                "kustomization.yaml" | "kustomization.yml" | "Kustomization" => {
-                    Unit::Kustomization(path.clone())
-                }
-                "Chart.yaml" => Unit::Chart(if dir.is_empty() { "." } else { dir }.to_owned()),
-                _ => continue,
-            };
-            units.insert(dir.to_owned(), unit);
-        }
-        Self(units)
-    }
-
-    /// Returns the outermost unit that a file is part of.
-    fn of(&self, path: &str) -> Option<&Unit> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let ends = path.match_indices('/').map(|(at, _)| at);
-        let mut dirs = std::iter::once("").chain(ends.filter_map(|at| path.get(..at)));
-        dirs.find_map(|dir| self.0.get(dir))
-    }
+/// Returns the data of a ConfigMap or Secret as text; what is no text is left out.
+pub(super) fn data(object: &Object) -> BTreeMap<String, String> {
+    let secret = object.str_at("/kind") == "Secret";
+    let fields = |pointer: &str| {
+        object
+            .at(pointer)
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+    };
+    let decoded = |text: &str| String::from_utf8(STANDARD.decode(text).ok()?).ok();
+    let data = fields("/data").filter_map(|(name, value)| {
+        let text = value.as_str()?;
+        Some((
+            name.clone(),
+            if secret { decoded(text)? } else { text.to_owned() },
+        ))
+    });
+    let plain = fields("/stringData").filter(|_| secret);
+    let plain = plain.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+    data.chain(plain).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{plan::testing::config, repo::testing::Repo};
+    use crate::{
+        plan::{Cache, manifests, testing::config},
+        repo::testing::Repo,
+    };
 
-    fn read(repo: &Repo) -> Manifests {
+    fn read(repo: &Repo) -> Arc<Manifests> {
         manifests(
             &repo.checkout(""),
             &Cache::default(),
@@ -288,10 +285,13 @@ mod tests {
     }
 
     #[test]
-    fn what_other_programs_render_is_named() {
+    fn kustomizations_are_rendered_and_charts_left_alone() {
         let repo = Repo::new();
         repo.commit(&[
-            ("base/kustomization.yaml", "resources: [one.yaml]\n"),
+            (
+                "base/kustomization.yaml",
+                "namePrefix: my-\nresources: [one.yaml]\n",
+            ),
             ("base/one.yaml", &config("one", "1")),
             ("base/deep/two.yaml", &config("two", "1")),
             ("basement/three.yaml", &config("three", "1")),
@@ -299,25 +299,28 @@ mod tests {
             ("chart/templates/x.yaml", &config("four", "1")),
         ]);
         let found = read(&repo);
-        assert_eq!(keys(&found), ["ConfigMap/default/three"]);
-        let files: Vec<_> = found
-            .not_rendered
-            .iter()
-            .map(|one| (one.file.as_str(), one.why.as_str()))
-            .collect();
         assert_eq!(
-            files,
-            [
-                ("base/deep/two.yaml", "below base/kustomization.yaml"),
-                ("base/one.yaml", "below base/kustomization.yaml")
-            ]
+            keys(&found),
+            ["ConfigMap/default/my-one", "ConfigMap/default/three"]
         );
+        assert_eq!((found.not_rendered.len(), found.errors.len()), (0, 0));
+        assert_eq!(&*found.objects.values().next().unwrap().file, "base/one.yaml");
         assert!(
             found
                 .skipped
                 .iter()
                 .any(|skipped| skipped.why == "part of the Helm chart chart")
         );
+    }
+
+    #[test]
+    fn data_is_text_also_of_secrets() {
+        let secret = serde_json::json!({"kind": "Secret", "data": {"a": "eA==", "bad": "!"}, "stringData": {"b": "y"}});
+        let pairs = |object| data(&Object::from(object)).into_iter().collect::<Vec<_>>();
+        let text = |text: &str| text.to_owned();
+        assert_eq!(pairs(secret), [(text("a"), text("x")), (text("b"), text("y"))]);
+        let map = serde_json::json!({"kind": "ConfigMap", "data": {"a": "x"}, "stringData": {"b": "y"}});
+        assert_eq!(pairs(map), [(text("a"), text("x"))]);
     }
 
     #[test]

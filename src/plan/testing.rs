@@ -31,3 +31,20 @@ pub(crate) fn service(port: u16) -> String {
          ports:\n  - port: {port}\n"
     )
 }
+
+/// A Flux Kustomization in `flux-system`, of the source `flux-system`. More of its spec, indented by two, follows.
+pub(crate) fn flux(name: &str, path: &str, more: &str) -> String {
+    format!(
+        "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata:\n  name: {name}\n  \
+         namespace: flux-system\nspec:\n  path: {path}\n  sourceRef: {{kind: GitRepository, name: flux-system}}\n{more}"
+    )
+}
+
+/// A HelmRelease in the namespace `default`.
+pub(crate) fn release(name: &str, version: &str, more: &str) -> String {
+    format!(
+        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata:\n  name: {name}\n  namespace: default\n\
+         spec:\n  chart:\n    spec:\n      chart: podinfo\n      version: {version}\n      \
+         sourceRef: {{kind: HelmRepository, name: podinfo}}\n{more}"
+    )
+}

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::NotRendered;
+use super::{Clash, NotRendered};
 use crate::{
     manifest::{Difference, ObjectKey, Problem, Skipped},
     repo::{Commit, CommitId, Revision, Since},
@@ -27,6 +27,9 @@ pub struct Plan {
     pub unrelated: Vec<CommitId>,
     /// Changed files that only kustomize or Helm could render.
     pub not_rendered: Vec<NotRendered>,
+    /// Directories that declare the same objects: only those of the first are looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clashes: Vec<Clash>,
     /// Documents in changed files that are no objects.
     pub skipped: Vec<Skipped>,
     /// What is wrong in the newer revision.
@@ -95,6 +98,9 @@ pub enum Effect {
     Run,
     /// The Canary or its target is new: the primary is made, without a run.
     Initialize,
+    /// Files that the target comes from change, and only another program can render them: the cluster will
+    /// tell whether the target has a new revision.
+    MayChange,
     /// Only how a revision is judged changes.
     AnalysisOnly,
     /// The target's files change, but not its revision (replicas, labels, comments).

@@ -234,6 +234,15 @@ pub fn not_applied() -> Outcome {
     Outcome::new(CommitState::Error, "not applied: the cluster never ran it")
 }
 
+/// The commit may have changed the target, by files that only another program renders, and nothing was seen.
+#[must_use]
+pub fn unseen() -> Outcome {
+    Outcome::new(
+        CommitState::Error,
+        "no change was seen in time: it is not known whether it was applied",
+    )
+}
+
 /// The server does not take what the commit wants of a target; says where, and why.
 #[must_use]
 pub fn refused(why: &str) -> Outcome {

@@ -5,8 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     canary::{Canary, CommitReport, Phase, Status},
-    manifest::{Object, Snapshot},
+    manifest::{Object, ObjectKey, Snapshot},
     plan,
+    repo::CommitId,
     report::{self, CommitState, Outcome},
 };
 
@@ -20,6 +21,8 @@ pub(super) struct Expected {
     pub(super) commit: String,
     /// The target and its configs as the commit declares them, each with what was declared before.
     pub(super) rendered: Vec<(Object, Option<Object>)>,
+    /// The target, where it is not known what the commit declares it to be.
+    pub(super) target: Option<ObjectKey>,
     /// Flux says that it has applied the commit: what is live is what became of it.
     pub(super) applied: bool,
     /// History was rewritten: what was there before is dropped by this commit, not taken back.
@@ -27,6 +30,28 @@ pub(super) struct Expected {
 }
 
 impl Expected {
+    /// Expects a change that cannot be told before it is live: only another program can render it.
+    pub(super) fn unrendered(commit: &CommitId, target: Option<ObjectKey>) -> Self {
+        Self {
+            commit: commit.to_string(),
+            rendered: Vec::new(),
+            applied: false,
+            target,
+            rewritten: false,
+        }
+    }
+
+    /// Returns the target, as far as it is known.
+    pub(super) fn target(&self) -> Option<ObjectKey> {
+        let first = self.rendered.first().map(|(object, _)| object.key());
+        first.or_else(|| self.target.clone())
+    }
+
+    /// Whether it is not known what has to be live.
+    pub(super) fn is_unrendered(&self) -> bool {
+        self.rendered.is_empty()
+    }
+
     /// Whether what is live is what the commit declares, and nothing that it removed is left.
     pub(super) fn is_live(&self, snapshot: &Snapshot) -> bool {
         self.applied
@@ -73,7 +98,12 @@ pub(super) fn settle(
     let new_run = counter(before) != counter(next);
     let reverted = is_revert(before, next);
     let mut idle = false;
-    match expected.filter(|_| seen.expected) {
+    let is_it = |expected: &&Expected| {
+        let spent = next.commit.as_ref() == Some(&expected.commit) || is_decided(next, &expected.commit);
+        let may_be = expected.is_unrendered() && !spent;
+        seen.expected || may_be && (new_run || reverted || lacks_its_commit(next))
+    };
+    match expected.filter(is_it) {
         Some(expected) if next.commit.as_ref() != Some(&expected.commit) => {
             leave(next, reverted && !expected.rewritten, Some(&expected.commit));
             next.commit = Some(expected.commit.clone());
@@ -96,6 +126,16 @@ pub(super) fn settle(
         };
         say(next, &commit, &outcome);
     }
+}
+
+/// Whether a run has just begun that no commit explains yet: one that comes now may be its reason.
+fn lacks_its_commit(status: &Status) -> bool {
+    let Some(run) = status.run.as_ref().filter(|run| run.counter > 0) else {
+        return false;
+    };
+    let since = run.started_at.zip(status.last_transition_time);
+    let is_new = since.is_some_and(|(began, now)| now.duration_since(began) < GRACE);
+    status.commit.is_none() && !status.phase.at_rest() && is_new
 }
 
 /// The commit is live, and no run may start for it: never green.
@@ -188,10 +228,12 @@ mod tests {
     }
 
     fn expected(commit: &str) -> Expected {
+        let object = Object::from(serde_json::json!({"kind": "Deployment"}));
         Expected {
             commit: commit.to_owned(),
-            rendered: Vec::new(),
+            rendered: vec![(object, None)],
             applied: false,
+            target: None,
             rewritten: false,
         }
     }
@@ -352,6 +394,43 @@ mod tests {
         settle(&canary(), &before, &mut next, Some(&dropped), LIVE);
         assert_eq!(states(&next), [("aaaaaaaa", "success"), ("bbbbbbbb", "pending")]);
         assert_eq!(next.commits[0].description, "superseded by bbbbbbbb");
+    }
+
+    #[test]
+    fn what_cannot_be_rendered_is_explained_by_the_run_that_it_starts() {
+        let id: CommitId = "0123456789012345678901234567890123456789".parse().unwrap();
+        let expected = Expected::unrendered(&id, None);
+        let before = status(Phase::Succeeded, 1, None);
+        let mut rest = before.clone();
+        settle(&canary(), &before, &mut rest, Some(&expected), NOT_LIVE);
+        assert_eq!(rest.commit, None, "nothing has changed yet");
+        let mut started = status(Phase::Progressing, 2, None);
+        settle(&canary(), &before, &mut started, Some(&expected), NOT_LIVE);
+        assert_eq!(started.commit.as_deref(), Some(id.as_str()));
+        let mut next = Status {
+            phase: Phase::Succeeded,
+            ..started.clone()
+        };
+        settle(&canary(), &started, &mut next, Some(&expected), NOT_LIVE);
+        let mut third = status(Phase::Progressing, 3, Some(id.as_str()));
+        third.commits.clone_from(&next.commits);
+        settle(&canary(), &next, &mut third, Some(&expected), NOT_LIVE);
+        assert_eq!(third.commit, None, "one commit explains one run");
+        let at = |seconds| Some(Timestamp::from_second(seconds).unwrap());
+        for (now, commit) in [(59, Some(id.as_str())), (61, None)] {
+            let mut running = status(Phase::Progressing, 2, None);
+            running.last_transition_time = at(now);
+            if let Some(run) = &mut running.run {
+                run.started_at = at(0);
+            }
+            let before = running.clone();
+            settle(&canary(), &before, &mut running, Some(&expected), NOT_LIVE);
+            assert_eq!(
+                running.commit.as_deref(),
+                commit,
+                "a commit that comes {now} s later"
+            );
+        }
     }
 
     #[test]

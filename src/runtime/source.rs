@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::{
     Shared,
+    commits::Expected,
     flux::{Flux, FluxOptions},
     notify::{Notify, NotifyOptions},
 };
@@ -27,8 +28,8 @@ use crate::{
     clock::Clock,
     cluster::ClusterError,
     error::Classified as _,
-    manifest::{Cache, Object, ObjectKey, Resource},
-    plan::{Effect, Plan, Settings},
+    manifest::{Object, ObjectKey, Resource},
+    plan::{self, Cache, Effect, Plan, Settings, Ties},
     repo::{CommitId, Hints, RepoError, Repository, Revision, Trigger, Update, Watch},
     report::{Forge, outcome},
 };
@@ -118,6 +119,7 @@ impl Source {
             settings: Arc::new(Settings {
                 namespace: options.namespace.clone(),
                 defaults: options.defaults.clone(),
+                ties: Ties::default(),
             }),
             reports: Reports::new(forges, options.cluster_name.clone(), clock),
             options: Arc::new(options),
@@ -284,14 +286,9 @@ impl Source {
             return Ok(());
         }
         let (source, old, new) = (self.clone(), from.clone(), to.clone());
+        let settings = self.settings_now(shared);
         let reading = read::off_thread(move || {
-            read::range(
-                &*source.repository,
-                &source.cache,
-                &source.settings,
-                old.as_ref(),
-                &new,
-            )
+            read::range(&*source.repository, &source.cache, &settings, old.as_ref(), &new)
         });
         let reading = reading.await?;
         tracing::info!(revision = %to, canaries = reading.plan.touched.len(), "Handling a revision.");
@@ -341,15 +338,17 @@ impl Source {
                 self.reports.say(other, canary, &outcome::no_workload_change());
             }
             let awaits = match touched.effect {
-                Effect::Run | Effect::Initialize | Effect::Recommitted => true,
+                Effect::Run | Effect::Initialize | Effect::Recommitted | Effect::MayChange => true,
                 // What an older commit changed is not live yet, and comes with this one.
                 Effect::NoWorkloadChange | Effect::AnalysisOnly => {
                     Self::is_awaited(shared, state, canary, commit)
                 }
                 Effect::TargetRemoved | Effect::CanaryRemoved => false,
             };
-            let expected = read::expected(&reading.manifests, reading.before.as_ref(), canary, commit)
-                .filter(|_| awaits);
+            let exact = read::expected(&reading.manifests, reading.before.as_deref(), canary, commit);
+            let unrendered = (touched.effect == Effect::MayChange)
+                .then(|| Expected::unrendered(commit, Some(touched.target.clone())));
+            let expected = exact.or(unrendered).filter(|_| awaits);
             if let Some(mut expected) = expected {
                 expected.rewritten = reading.plan.is_rewritten();
                 self.supersede(shared, state, canary, commit);
@@ -420,7 +419,13 @@ impl Source {
                     return false;
                 }
                 if overdue {
-                    self.reports.give_up(&commit, &canary, &outcome::not_applied());
+                    let outcome = if shared.expects_unrendered(&canary, commit.as_str()) {
+                        outcome::unseen()
+                    } else {
+                        outcome::not_applied()
+                    };
+                    self.reports.give_up(&commit, &canary, &outcome);
+                    shared.expect_no_more(&canary, commit.as_str());
                 } else {
                     self.reports.still_waits(&commit, &canary);
                 }
@@ -464,6 +469,21 @@ impl Source {
             let hint = error.hint().unwrap_or_default();
             tracing::warn!(%error, hint, "Cannot write the state of the source.");
         }
+    }
+
+    /// Adds what the cluster knows of who applies the targets.
+    fn settings_now(&self, shared: &Arc<Shared>) -> Settings {
+        let mut settings = Settings::clone(&self.settings);
+        for canary in shared.cluster.list(Resource::CANARY) {
+            let Some(target) = plan::target_of(&canary) else {
+                continue;
+            };
+            let snapshot = shared.cluster.read(std::slice::from_ref(&target));
+            if let Some(live) = snapshot.get(&target) {
+                settings.ties.add(canary.key(), live);
+            }
+        }
+        settings
     }
 
     fn key(&self) -> ObjectKey {

@@ -6,7 +6,7 @@ use crate::{
         Change, apply_set, manifests,
         testing::{canary, config, deployment, service},
     },
-    repo::testing::Repo,
+    repo::{Since, testing::Repo},
 };
 
 fn base() -> Repo {
@@ -251,7 +251,11 @@ fn a_rewritten_history_is_compared_by_its_trees_and_a_lost_one_not_at_all() {
     );
     assert_eq!(rewritten.touched[0].commit, new);
     let lost = plan_from(&"0123456789012345678901234567890123456789".parse().unwrap());
-    assert_eq!((lost.since, lost.touched.len()), (Since::Gone, 0));
+    assert_eq!(
+        (lost.since, effects(&lost)),
+        (Since::Gone, vec![Effect::MayChange])
+    );
+    assert_eq!(lost.touched[0].commit, new, "the cluster will tell");
 }
 
 #[test]
@@ -293,10 +297,13 @@ fn configs_that_opt_out_do_not_count() {
 }
 
 #[test]
-fn changed_files_below_a_kustomization_are_named_and_no_error() {
+fn changed_files_of_a_kustomization_that_is_not_rendered_are_named_and_no_error() {
     let repo = base();
     repo.commit(&[
-        ("base/kustomization.yaml", "resources: []\n"),
+        (
+            "base/kustomization.yaml",
+            "resources: [a.yaml]\nhelmCharts: [{name: x}]\n",
+        ),
         ("base/a.yaml", &config("a", "1")),
     ]);
     repo.commit(&[("base/a.yaml", &config("a", "2"))]);

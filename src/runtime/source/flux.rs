@@ -111,8 +111,9 @@ impl Source {
     /// Flux has applied the commit: what is live now, past every cache, is what Flux made of it, also where it
     /// substituted variables or something in the cluster changed it on its way in.
     async fn applied(&self, shared: &Arc<Shared>, canary: &ObjectKey, expected: &Expected) {
-        for (object, _) in &expected.rendered {
-            if let Err(error) = shared.cluster.get(&object.key()).await {
+        let rendered = expected.rendered.iter().map(|(object, _)| object.key());
+        for key in rendered.chain(expected.target.clone()) {
+            if let Err(error) = shared.cluster.get(&key).await {
                 tracing::warn!(%canary, %error, "Cannot read what Flux applied; trying again.");
                 return;
             }
@@ -127,7 +128,7 @@ impl Said {
     fn of(&self, commit: &CommitId, canary: &ObjectKey, expected: &Expected) -> Word {
         let have = self.have.get(commit);
         let contains = |named: &str| have.is_some_and(|have| have.iter().any(|one| one == named));
-        let target = expected.rendered.first().map(|(object, _)| object.key());
+        let target = expected.target();
         let target = target.as_ref().unwrap_or(canary);
         word(&self.source, &self.appliers, target, canary, &contains)
     }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::{
     clock,
-    manifest::{Cache, ObjectKey, config_references},
-    plan::{self, Manifests, Plan, Planned, Refusal, Settings, Touched},
+    manifest::{Object, ObjectKey, config_references},
+    plan::{self, Cache, Manifests, Plan, Planned, Refusal, Settings, Touched},
     repo::{CommitId, RepoError, Repository, Revision},
     runtime::commits::Expected,
 };
@@ -13,9 +13,9 @@ use crate::{
 /// What handling a revision needs to know of git.
 pub(super) struct Reading {
     pub(super) plan: Plan,
-    pub(super) manifests: Manifests,
+    pub(super) manifests: Arc<Manifests>,
     /// What the older revision declares.
-    pub(super) before: Option<Manifests>,
+    pub(super) before: Option<Arc<Manifests>>,
     /// What is wrong in the files that the range changed.
     pub(super) faults: Vec<String>,
     pub(super) apply: Vec<Planned>,
@@ -59,10 +59,10 @@ pub(super) fn range(
     let manifests = plan::manifests(repository, cache, settings, &to.id)?;
     let old = from.and_then(|from| plan::manifests(repository, cache, settings, &from.id).ok());
     let wanted = plan::apply_set(&manifests);
-    let earlier = old.as_ref().map(plan::apply_set).unwrap_or_default();
+    let earlier = old.as_deref().map(plan::apply_set).unwrap_or_default();
     let apply: Vec<Planned> = wanted.changed_since(&earlier).cloned().collect();
     let changed = repository
-        .changes(from.map(|from| &from.id), &to.id)
+        .whole_changes(from.map(|from| &from.id), &to.id)
         .unwrap_or_default();
     let is_changed = |file: &str| changed.iter().any(|change| change.path == file);
     let faults = plan
@@ -71,10 +71,12 @@ pub(super) fn range(
         .filter(|problem| is_changed(&problem.file))
         .map(ToString::to_string)
         .collect();
+    // A directory that cannot be rendered is refused wherever the change in it is.
+    let hidden = manifests.unrendered_files(&changed.iter().map(|change| change.path.clone()).collect());
     let refused = wanted
         .refused
         .into_iter()
-        .filter(|refusal| is_changed(&refusal.file))
+        .filter(|refusal| is_changed(&refusal.file) || hidden.contains(&refusal.file))
         .collect();
     cache.sweep();
     Ok(Reading {
@@ -98,7 +100,15 @@ pub(super) fn expected(
     let target = manifests.object(&target)?;
     let configs = config_references(target).into_keys();
     let configs = configs.filter_map(|key| manifests.object(&key));
-    let rendered = std::iter::once(target).chain(configs).map(|object| {
+    let objects: Vec<&Object> = std::iter::once(target).chain(configs).collect();
+    let is_unknown = |object: &&Object| {
+        let placed = manifests.objects.get(&object.key());
+        placed.is_some_and(|placed| placed.unknown.is_some())
+    };
+    if objects.iter().any(is_unknown) {
+        return Some(Expected::unrendered(commit, Some(target.key())));
+    }
+    let rendered = objects.into_iter().map(|object| {
         (
             object.clone(),
             before.and_then(|before| before.object(&object.key())).cloned(),
@@ -108,6 +118,7 @@ pub(super) fn expected(
         commit: commit.to_string(),
         rendered: rendered.collect(),
         applied: false,
+        target: None,
         rewritten: false,
     })
 }
@@ -123,9 +134,12 @@ pub(super) fn again(
     let (commit, from) = commits;
     let manifests = plan::manifests(repository, cache, settings, commit)?;
     let before = from.and_then(|from| plan::manifests(repository, cache, settings, from).ok());
-    let found = canaries.iter().filter_map(|canary| {
-        let expected = expected(&manifests, before.as_ref(), canary, commit)?;
-        Some((canary.clone(), expected))
+    let found = canaries.iter().map(|canary| {
+        let expected = expected(&manifests, before.as_deref(), canary, commit);
+        (
+            canary.clone(),
+            expected.unwrap_or_else(|| Expected::unrendered(commit, None)),
+        )
     });
     Ok(found.collect())
 }

@@ -1,0 +1,157 @@
+//! Which files of a tree are manifests by themselves, and which directories are rendered: those with a
+//! kustomization that no other kustomization refers to.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    manifest::{Nesting, Skipped, flux::is_below},
+    repo::{Entry, Mode, RepoError, Tree},
+};
+
+/// What is read of a tree, below one path of it.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Layout {
+    /// Manifests that stand for themselves.
+    pub(super) plain: Vec<String>,
+    /// Directories to render.
+    pub(super) roots: Vec<String>,
+    /// What is left out.
+    pub(super) skipped: Vec<Skipped>,
+    /// Whether there is anything at all.
+    pub(super) found: bool,
+}
+
+/// Directories whose files are not manifests by themselves.
+#[derive(Debug, Default)]
+struct Units<'a>(BTreeMap<&'a str, Unit<'a>>);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Unit<'a> {
+    /// With its kustomization file.
+    Kustomization(&'a str),
+    Chart,
+}
+
+impl Layout {
+    /// Looks at the files below a path. `nesting` reads a kustomization file.
+    pub(super) fn find(
+        tree: &Tree,
+        below: &str,
+        mut nesting: impl FnMut(&str, &Entry) -> Result<Arc<Nesting>, RepoError>,
+    ) -> Result<Self, RepoError> {
+        let start = if below.is_empty() {
+            String::new()
+        } else {
+            format!("{below}/")
+        };
+        let inside = || {
+            let from = tree.files.range(start.clone()..);
+            from.take_while(|(path, _)| is_below(path, below))
+        };
+        let units = Units::find(inside());
+        let mut layout = Self {
+            roots: units.roots(tree, below, &mut nesting)?,
+            ..Self::default()
+        };
+        let mut unit_of_dir: Option<(&str, Option<(&str, Unit<'_>)>)> = None;
+        for (path, entry) in inside() {
+            layout.found = true;
+            if !is_manifest(path) {
+                continue;
+            }
+            let dir = dir_of(path);
+            let unit = match unit_of_dir {
+                Some((known, unit)) if known == dir => unit,
+                _ => units.of(path),
+            };
+            unit_of_dir = Some((dir, unit));
+            match (entry.mode, unit) {
+                (Mode::Submodule, _) => {}
+                (Mode::Link, _) => layout.skip(path, "a symbolic link".to_owned()),
+                (Mode::File, Some((chart, Unit::Chart))) => {
+                    let chart = if chart.is_empty() { "." } else { chart };
+                    layout.skip(path, format!("part of the Helm chart {chart}"));
+                }
+                (Mode::File, Some((_, Unit::Kustomization(_)))) => {}
+                (Mode::File, None) => layout.plain.push(path.clone()),
+            }
+        }
+        Ok(layout)
+    }
+
+    fn skip(&mut self, file: &str, why: String) {
+        self.skipped.push(Skipped {
+            file: file.to_owned(),
+            line: 1,
+            why,
+        });
+    }
+}
+
+impl<'a> Units<'a> {
+    fn find(files: impl Iterator<Item = (&'a String, &'a Entry)>) -> Self {
+        let mut units = BTreeMap::new();
+        for (path, _) in files {
+            let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let unit = match name {
+                "kustomization.yaml" | "kustomization.yml" | "Kustomization" => Unit::Kustomization(path),
+                "Chart.yaml" => Unit::Chart,
+                _ => continue,
+            };
+            units.insert(dir, unit);
+        }
+        Self(units)
+    }
+
+    /// Returns the outermost unit that a file is part of.
+    fn of(&self, path: &'a str) -> Option<(&'a str, Unit<'a>)> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let ends = path.match_indices('/').map(|(at, _)| at);
+        let mut dirs = std::iter::once("").chain(ends.filter_map(|at| path.get(..at)));
+        dirs.find_map(|dir| self.0.get(dir).map(|unit| (dir, *unit)))
+    }
+
+    fn roots(
+        &self,
+        tree: &Tree,
+        below: &str,
+        nesting: &mut impl FnMut(&str, &Entry) -> Result<Arc<Nesting>, RepoError>,
+    ) -> Result<Vec<String>, RepoError> {
+        if !below.is_empty() && matches!(self.0.get(below), Some(Unit::Kustomization(_))) {
+            return Ok(vec![below.to_owned()]);
+        }
+        let mut referred: BTreeSet<String> = BTreeSet::new();
+        let mut candidates = Vec::new();
+        for (dir, unit) in &self.0 {
+            let Unit::Kustomization(file) = unit else { continue };
+            let in_chart = matches!(self.of(file), Some((_, Unit::Chart)));
+            let hidden = file.split('/').any(|part| part.starts_with('.'));
+            let Some(entry) = tree.files.get(*file).filter(|_| !in_chart && !hidden) else {
+                continue;
+            };
+            let read = nesting(file, entry)?;
+            referred.extend(read.refers_to.iter().cloned());
+            if !read.is_component {
+                candidates.push((*dir).to_owned());
+            }
+        }
+        candidates.retain(|dir| !referred.contains(dir));
+        Ok(candidates)
+    }
+}
+
+fn dir_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(dir, _)| dir)
+}
+
+fn is_manifest(path: &str) -> bool {
+    let known = path
+        .rsplit_once('.')
+        .is_some_and(|(_, end)| matches!(end, "yaml" | "yml" | "json"));
+    known && !path.split('/').any(|part| part.starts_with('.'))
+}
