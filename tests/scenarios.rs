@@ -57,12 +57,16 @@ scenarios! {
     config_only_change = "config-only-change";
     confirm_promotion = "confirm-promotion";
     failed_then_new_revision = "failed-then-new-revision";
+    flux_layout = "flux-layout";
     force_push = "force-push";
+    force_push_pruned = "force-push-pruned";
+    forge_down_for_an_hour = "forge-down-for-an-hour";
+    helm_release = "helm-release";
     judge_by_commit = "judge-by-commit";
     judge_by_promoted = "judge-by-promoted";
     kill_mid_run = "kill-mid-run";
-    forge_down_for_an_hour = "forge-down-for-an-hour";
     kubectl_set_image = "kubectl-set-image";
+    kustomize_overlay = "kustomize-overlay";
     merge_commit = "merge-commit";
     never_ready = "never-ready";
     no_data = "no-data";

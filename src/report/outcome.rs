@@ -189,6 +189,15 @@ pub fn flux_applies() -> Outcome {
     )
 }
 
+/// The commit was seen; only the cluster can tell whether it changes the target.
+#[must_use]
+pub fn may_change() -> Outcome {
+    Outcome::new(
+        CommitState::Pending,
+        "may change the workload, waiting for the cluster to tell",
+    )
+}
+
 /// The commit brought the Canary itself, or was there before Serin.
 #[must_use]
 pub fn initialized() -> Outcome {

@@ -352,7 +352,12 @@ impl Source {
             if let Some(mut expected) = expected {
                 expected.rewritten = reading.plan.is_rewritten();
                 self.supersede(shared, state, canary, commit);
-                self.reports.say(commit, canary, &self.detected());
+                let first = if expected.is_unrendered() {
+                    outcome::may_change()
+                } else {
+                    self.detected()
+                };
+                self.reports.say(commit, canary, &first);
                 shared.expect(canary, expected);
                 awaited.entry(commit.clone()).or_default().insert(name(canary));
             } else {

@@ -288,18 +288,31 @@ impl Scene {
 
     /// Removes the object of a commit, as `git gc` does in time with what no branch holds.
     fn prune(&self, id: &str) {
+        std::fs::remove_file(self.object_file(id)).unwrap();
+    }
+
+    /// Whether a commit is gone from the repository.
+    pub(crate) fn is_pruned(&self, id: &str) -> bool {
+        !self.object_file(id).exists()
+    }
+
+    fn object_file(&self, id: &str) -> std::path::PathBuf {
         let (folder, file) = id.split_at(2);
         let objects = self.folder.path().join("repository/.git/objects");
-        std::fs::remove_file(objects.join(folder).join(file)).unwrap();
+        objects.join(folder).join(file)
     }
 
     fn set_image(&self, set: &SetImage) -> Result<(), String> {
         let (name, image) = (&set.deployment, &set.image);
+        let how = match set.by.as_str() {
+            "kubectl-set" => "kubectl set image".to_owned(),
+            by => format!("{by} sets the image of"),
+        };
         self.transcript
-            .line("step", &format!("kubectl set image deployment/{name} {image}"));
+            .line("step", &format!("{how} deployment/{name} {image}"));
         let key = key("Deployment", &set.namespace, name)?;
         let store = self.stage.cluster.store();
-        let done = store.modify("kubectl-set", &key, |value| {
+        let done = store.modify(&set.by, &key, |value| {
             value["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
         });
         done.map(drop).map_err(|error| format!("{error:?}"))

@@ -101,7 +101,7 @@ pub(crate) enum Step {
     Commit(Commit),
     /// Time passes until all of this holds.
     Wait(Wait),
-    /// `kubectl set image deployment/…`.
+    /// `kubectl set image deployment/…`, or what comes to the same by another manager.
     SetImage(SetImage),
     /// `kubectl create` of an object.
     Create(Value),
@@ -242,6 +242,13 @@ pub(crate) struct SetImage {
     #[serde(default = "test")]
     pub(crate) namespace: String,
     pub(crate) image: String,
+    /// Who does it: a manager of fields.
+    #[serde(default = "kubectl_set")]
+    pub(crate) by: String,
+}
+
+fn kubectl_set() -> String {
+    "kubectl-set".to_owned()
 }
 
 fn podinfo() -> String {
