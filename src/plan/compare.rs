@@ -114,9 +114,10 @@ impl<'a> Pair<'a> {
         for manifests in [self.old, self.new] {
             let raw = raw_canaries(manifests).map(|(key, placed)| (key, placed));
             for (canary, placed) in raw.chain(canaries(manifests)) {
-                if let Some(target) = target_of(&placed.object) {
-                    found.insert(canary.clone(), target);
-                }
+                match target_of(&placed.object) {
+                    Some(target) => found.insert(canary.clone(), target),
+                    None => found.remove(canary),
+                };
             }
         }
         found

@@ -14,7 +14,11 @@ pub fn render_human(plan: &Plan) -> String {
         text.push('\n');
         canary(touched, &mut text);
     }
-    if plan.since != Since::Gone && plan.starts().next().is_none() {
+    let may = plan
+        .touched
+        .iter()
+        .any(|touched| touched.effect == Effect::MayChange);
+    if plan.since != Since::Gone && plan.starts().next().is_none() && !may {
         let line = if plan.touched.is_empty() {
             "\nno canary is touched\n"
         } else {

@@ -83,7 +83,8 @@ pub struct NotRendered {
     pub why: String,
 }
 
-/// Two directories that declare the same objects, such as two environments of one application.
+/// Two directories that declare the same objects, such as two environments of one application; or a directory
+/// that is rendered, and a manifest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Clash {
     /// The directory whose objects are taken.
@@ -134,18 +135,18 @@ impl Manifests {
                     continue;
                 };
                 found.twice.insert(ObjectKey::clone(key));
-                let both_rendered = [*first, at].into_iter().all(|at| {
+                let is_file = |at: usize| {
                     parts
                         .get(at)
-                        .is_some_and(|part| !matches!(part.name, PartName::File(_)))
-                });
-                if both_rendered {
+                        .is_some_and(|part| matches!(part.name, PartName::File(_)))
+                };
+                if is_file(*first) && is_file(at) {
+                    found.declared_again(key, placed);
+                } else {
                     let (count, _) = clashes
                         .entry((*first, at))
                         .or_insert_with(|| (0, ObjectKey::clone(key)));
                     *count += 1;
-                } else {
-                    found.declared_again(key, placed);
                 }
             }
         }

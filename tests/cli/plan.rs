@@ -346,7 +346,10 @@ fn what_others_render_is_named() {
     env.commit(
         "Add a base and a chart",
         &[
-            ("base/kustomization.yaml", "resources: [deployment.yaml]\n"),
+            (
+                "base/kustomization.yaml",
+                "resources: [deployment.yaml]\nhelmCharts:\n- name: redis\n",
+            ),
             ("base/deployment.yaml", APP[2].1),
             ("loose/template.yaml", chart),
             ("chart/Chart.yaml", "name: chart\nversion: 1.0.0\n"),
@@ -361,7 +364,8 @@ fn what_others_render_is_named() {
 
     no canary is touched
 
-    not rendered: base/deployment.yaml (below base/kustomization.yaml)
+    not rendered: base/deployment.yaml (base/kustomization.yaml:3: Helm charts are not rendered)
+    not rendered: base/kustomization.yaml (base/kustomization.yaml:3: Helm charts are not rendered)
     "#);
     assert_snapshot!(env.show(&["plan", "--log-level", "debug"]), @r#"
     exit 0
@@ -371,10 +375,99 @@ fn what_others_render_is_named() {
 
     no canary is touched
 
-    not rendered: base/deployment.yaml (below base/kustomization.yaml)
+    not rendered: base/deployment.yaml (base/kustomization.yaml:3: Helm charts are not rendered)
+    not rendered: base/kustomization.yaml (base/kustomization.yaml:3: Helm charts are not rendered)
     --- stderr
-    {"timestamp":"<time>","level":"DEBUG","message":"Skipped a document.","file":"chart/Chart.yaml","line":1,"why":"part of the Helm chart chart","target":"serin::plan::manifests"}
-    {"timestamp":"<time>","level":"DEBUG","message":"Skipped a document.","file":"chart/templates/deployment.yaml","line":1,"why":"part of the Helm chart chart","target":"serin::plan::manifests"}
-    {"timestamp":"<time>","level":"DEBUG","message":"Skipped a document.","file":"loose/template.yaml","line":1,"why":"a template, not plain YAML","target":"serin::plan::manifests"}
+    {"timestamp":"<time>","level":"DEBUG","message":"Skipped a document.","file":"chart/Chart.yaml","line":1,"why":"part of the Helm chart chart","target":"serin::plan::read"}
+    {"timestamp":"<time>","level":"DEBUG","message":"Skipped a document.","file":"chart/templates/deployment.yaml","line":1,"why":"part of the Helm chart chart","target":"serin::plan::read"}
+    {"timestamp":"<time>","level":"DEBUG","message":"Skipped a document.","file":"loose/template.yaml","line":1,"why":"a template, not plain YAML","target":"serin::plan::read"}
+    "#);
+}
+
+#[test]
+fn an_overlay_is_rendered_and_the_file_of_the_change_is_named() {
+    let env = TestEnvironment::with_app();
+    env.commit(
+        "Move it into an overlay",
+        &[
+            (
+                "apps/kustomization.yaml",
+                "resources: [canary.yaml, config.yaml, deployment.yaml]\n",
+            ),
+            (
+                "production/kustomization.yaml",
+                "namespace: prod\nresources: [../apps]\n",
+            ),
+        ],
+    );
+    env.commit(
+        "Update podinfo in production",
+        &[(
+            "production/kustomization.yaml",
+            "namespace: prod\nresources: [../apps]\nimages:\n- name: ghcr.io/stefanprodan/podinfo\n  newTag: 6.0.1\n",
+        )],
+    );
+    assert_snapshot!(env.show(&["plan"]), @r#"
+    exit 0
+    --- stdout
+    main <2> → <3>, 1 commit
+      <3> Update podinfo in production
+
+    start Canary/prod/podinfo for Deployment/prod/podinfo, by <3>
+      ~ Deployment/prod/podinfo  production/kustomization.yaml:1
+          image podinfo 6.0.0 → 6.0.1
+    "#);
+    env.commit(
+        "Add another environment",
+        &[(
+            "staging/kustomization.yaml",
+            "namespace: prod\nresources: [../apps]\n",
+        )],
+    );
+    assert_snapshot!(env.show(&["plan"]), @r#"
+    exit 0
+    --- stdout
+    main <3> → <4>, 1 commit
+      <4> Add another environment
+
+    no canary is touched
+
+    clash: production and staging both declare ConfigMap/prod/podinfo and 2 more; production is taken here, choose one by --path
+    "#);
+    assert_snapshot!(env.show(&["plan", "--path", "staging"]), @r#"
+    exit 0
+    --- stdout
+    main <3> → <4>, 1 commit
+      <4> Add another environment
+
+    initialize Canary/prod/podinfo for Deployment/prod/podinfo, by <4>
+      + Canary/prod/podinfo  staging/kustomization.yaml:1
+
+    nothing starts a run
+    "#);
+}
+
+#[test]
+fn a_release_may_start_a_run() {
+    let env = TestEnvironment::with_app();
+    let release = |version: &str| {
+        format!(
+            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata:\n  name: podinfo\n  namespace: test\n\
+             spec:\n  chart:\n    spec:\n      chart: podinfo\n      version: {version}\n      \
+             sourceRef: {{kind: HelmRepository, name: podinfo}}\n"
+        )
+    };
+    env.git(&["rm", "-q", DEPLOYMENT]);
+    env.commit("Run it by Helm", &[("apps/release.yaml", &release("6.0.0"))]);
+    env.commit("Update the chart", &[("apps/release.yaml", &release("6.0.1"))]);
+    assert_snapshot!(env.show(&["plan"]), @r#"
+    exit 0
+    --- stdout
+    main <2> → <3>, 1 commit
+      <3> Update the chart
+
+    may start Canary/test/podinfo: Deployment/test/podinfo comes from files that are not rendered, by <3>
+      ~ HelmRelease/test/podinfo  apps/release.yaml:1
+          spec.chart.spec.version 6.0.0 → 6.0.1
     "#);
 }

@@ -5,8 +5,8 @@ use std::{cell::RefCell, path::Path};
 
 use git2::{ObjectType, Repository};
 use serin::{
-    manifest::{self, Cache},
-    plan::{self, Settings},
+    manifest,
+    plan::{self, Cache, Settings},
     repo::{Checkout, CommitId, Options},
 };
 use tempfile::TempDir;
