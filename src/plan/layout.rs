@@ -69,13 +69,12 @@ impl Layout {
             };
             unit_of_dir = Some((dir, unit));
             match (entry.mode, unit) {
-                (Mode::Submodule, _) => {}
                 (Mode::Link, _) => layout.skip(path, "a symbolic link".to_owned()),
                 (Mode::File, Some((chart, Unit::Chart))) => {
                     let chart = if chart.is_empty() { "." } else { chart };
                     layout.skip(path, format!("part of the Helm chart {chart}"));
                 }
-                (Mode::File, Some((_, Unit::Kustomization(_)))) => {}
+                (Mode::Submodule, _) | (Mode::File, Some((_, Unit::Kustomization(_)))) => {}
                 (Mode::File, None) => layout.plain.push(path.clone()),
             }
         }

@@ -63,12 +63,15 @@ fn read_newest(trees: &mut Trees<'_>, id: &CommitId) -> Result<Arc<Manifests>, R
     trees.read_strictly(id)
 }
 
+/// What an older revision declares, and which files differ from it.
+type Older = (Arc<Manifests>, BTreeSet<String>);
+
 /// Returns what the older revision declares, and which files differ; nothing if the older revision is gone.
 fn old_and_changed(
     trees: &mut Trees<'_>,
     from: Option<&CommitId>,
     to: &CommitId,
-) -> Result<Option<(Arc<Manifests>, BTreeSet<String>)>, RepoError> {
+) -> Result<Option<Older>, RepoError> {
     let paths = |changes: Vec<RepoChange>| changes.into_iter().map(|change| change.path).collect();
     let old = match from.map(|from| trees.read(from)) {
         None => Arc::default(),

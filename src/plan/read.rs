@@ -338,7 +338,7 @@ impl Build<'_> {
         for path in part
             .inputs
             .iter()
-            .filter(|path| path.ends_with(".yaml") || path.ends_with(".yml"))
+            .filter(|path| matches!(path.rsplit_once('.'), Some((_, "yaml" | "yml"))))
             .take(MAX_RAW)
         {
             let Some(entry) = reader
@@ -396,16 +396,16 @@ impl Build<'_> {
                 let (variables, inputs) = variables(&found.kustomization, entry, &parts);
                 let by = (found.kustomization.clone(), variables);
                 let is_same = |part: &&Arc<Part>| part.by.as_ref() == Some(&by);
-                if parts.get(name).filter(is_same).is_some() {
+                if parts.get(name).as_ref().is_some_and(is_same) {
                     continue;
                 }
-                let part = match self.reader.known.get(name).filter(is_same) {
-                    Some(known) => Arc::clone(known),
-                    None => {
-                        let mut inputs = inputs;
-                        inputs.insert(found.file.to_string());
-                        self.render(name.clone(), &found.kustomization.overlay, Some(by), &inputs)?
-                    }
+                let known = self.reader.known.get(name).filter(is_same);
+                let part = if let Some(known) = known {
+                    Arc::clone(known)
+                } else {
+                    let mut inputs = inputs;
+                    inputs.insert(found.file.to_string());
+                    self.render(name.clone(), &found.kustomization.overlay, Some(by), &inputs)?
                 };
                 moved = true;
                 parts.insert(name.clone(), part);
