@@ -20,7 +20,7 @@ fn plan_in(repo: &Repo, path: &str, range: &str, settings: &Settings) -> Plan {
     let (from, to) = checkout.range(range).unwrap();
     let fresh = plan(&checkout, &Cache::default(), settings, from.as_ref(), &to).unwrap();
     let warm = Cache::default();
-    for revision in &from {
+    if let Some(revision) = &from {
         crate::plan::manifests(&checkout, &warm, settings, &revision.id).unwrap();
     }
     let incremental = plan(&checkout, &warm, settings, from.as_ref(), &to).unwrap();
