@@ -20,6 +20,8 @@ mod demo;
 mod docs;
 #[path = "cli/environment.rs"]
 mod environment;
+#[path = "cli/hazards.rs"]
+mod hazards;
 #[path = "cli/help.rs"]
 mod help;
 #[path = "cli/plan.rs"]

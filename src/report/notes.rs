@@ -116,8 +116,7 @@ impl Notes {
     /// Writes once; false if somebody else wrote in between.
     fn try_post(&self, commit: &CommitId, status: &CommitStatus) -> Result<bool, ForgeError> {
         let repository = self.open()?;
-        let id = oid(commit)?;
-        if self.has_commits && repository.find_commit(id).is_err() {
+        if self.has_commits && repository.find_commit(oid(commit)?).is_err() {
             return Err(unknown(commit));
         }
         match self.write(&repository, commit, status) {

@@ -131,7 +131,8 @@ pub(super) async fn receive(State(shared): State<Arc<Shared>>, request: Request)
         Verdict::Look => {
             tracing::debug!("A call says that something was pushed.");
             notify.trigger.fire();
-            say(StatusCode::ACCEPTED, "looking")
+            // Not 202: git-sync takes only 200 for success.
+            say(StatusCode::OK, "looking")
         }
         Verdict::Ignore(why) => say(StatusCode::OK, &why),
         Verdict::Refuse(why) => {

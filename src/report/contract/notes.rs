@@ -7,7 +7,10 @@ use tempfile::TempDir;
 use super::{clock, hex, status};
 use crate::{
     error::Classified,
-    repo::{CommitId, testing::Repo},
+    repo::{
+        CommitId,
+        testing::{Kind, Repo},
+    },
     report::{CommitState, Forge, NOTES_REF, Notes},
 };
 
@@ -170,4 +173,22 @@ async fn in_a_checkout_of_another_user_everything_stays_that_users() {
         }
     }
     assert_eq!(foreign(repo.dir(), OWNER_ID), Vec::<std::path::PathBuf>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn commits_with_long_ids_get_theirs_in_a_repository_of_notes() {
+    let repo = Repo::of(Kind::Sha256);
+    let commit = repo.commit(&[("a", "1")]);
+    let refused = Notes::in_checkout(repo.dir(), clock()).unwrap_err();
+    assert!(
+        refused.to_string().contains("extensions.objectformat = sha256"),
+        "{refused}"
+    );
+    assert!(refused.hint().unwrap().contains("--notes-repo"), "{refused}");
+    let bare = TempDir::new().unwrap();
+    let notes = Notes::choose(repo.dir(), Some(bare.path()), clock()).unwrap();
+    let said = status("serin", CommitState::Success, "promoted");
+    notes.post(&commit, &said).await.unwrap();
+    let found = Notes::to_read(repo.dir(), Some(bare.path()), clock());
+    assert_eq!(found.read(&commit).await.unwrap(), [said]);
 }
