@@ -4,6 +4,8 @@
 
 mod common;
 
+#[path = "e2e/clone.rs"]
+mod clone;
 #[path = "e2e/components.rs"]
 mod components;
 #[path = "e2e/crd.rs"]

@@ -4,6 +4,7 @@
 //! Only objects and that one ref are written, the ref by compare-and-swap, so that other writers lose nothing.
 //! HEAD, index and work tree are never touched.
 
+mod command;
 mod owner;
 mod tree;
 
@@ -18,7 +19,7 @@ use git2::{ErrorCode, Oid, Repository, Signature, Time};
 use super::{CommitState, CommitStatus, Forge, ForgeError};
 use crate::{
     clock::{self, Clock},
-    repo::{self, CommitId},
+    repo::{self, Checkout, CommitId, Options, RepoError, git::Git},
 };
 
 /// The ref that holds the notes.
@@ -62,10 +63,10 @@ impl Notes {
             hint: "give a directory of its own with --notes-repo DIR, or choose another forge with --status"
                 .to_owned(),
         };
-        let repository = repo::open(dir).map_err(|error| refuse(error.to_string()))?;
+        let checkout = Checkout::open(dir, Options::default()).map_err(|error| refuse(error.to_string()))?;
         for part in ["objects", "refs"] {
             // Permission bits do not tell (root, read-only mounts): only trying does.
-            tempfile::tempfile_in(repository.commondir().join(part))
+            tempfile::tempfile_in(checkout.common_dir().join(part))
                 .map_err(|error| refuse(error.to_string()))?;
         }
         Ok(Self {
@@ -109,13 +110,36 @@ impl Notes {
         }
     }
 
-    fn open(&self) -> Result<Repository, ForgeError> {
-        repo::open(&self.dir).map_err(|error| unavailable(&error.to_string()))
+    /// Opens the repository; nothing of one that takes the `git` command.
+    fn open(&self) -> Result<Option<Repository>, ForgeError> {
+        match repo::open(&self.dir) {
+            Ok(repository) => Ok(Some(repository)),
+            Err(RepoError::Unsupported { .. }) => Ok(None),
+            Err(error) => Err(unavailable(&error.to_string())),
+        }
+    }
+
+    fn try_post_by_command(&self, commit: &CommitId, status: &CommitStatus) -> Result<bool, ForgeError> {
+        let git = Git::find();
+        let words = format!("{commit}^{{commit}}");
+        let known = git
+            .local(&self.dir)
+            .args(["rev-parse", "--verify", "-q", &words])
+            .text();
+        if self.has_commits && known.is_err() {
+            return Err(unknown(commit));
+        }
+        let changed = command::change(&git, &self.dir, commit, self.clock.now(), |note| {
+            with_line(note, status)
+        });
+        changed.map_err(|error| unavailable(&error.to_string()))
     }
 
     /// Writes once; false if somebody else wrote in between.
     fn try_post(&self, commit: &CommitId, status: &CommitStatus) -> Result<bool, ForgeError> {
-        let repository = self.open()?;
+        let Some(repository) = self.open()? else {
+            return self.try_post_by_command(commit, status);
+        };
         if self.has_commits && repository.find_commit(oid(commit)?).is_err() {
             return Err(unknown(commit));
         }
@@ -165,12 +189,20 @@ impl Notes {
             None => repository.reference(REF, new, false, "serin"),
         };
         // Also after a lost race: the objects are there all the same.
-        owner::hand_over(repository, &written, REF);
+        let written: Vec<String> = written.iter().map(ToString::to_string).collect();
+        owner::hand_over(repository.commondir(), written.iter().map(String::as_str), REF);
         moved.map(drop)
     }
 
     fn read_now(&self, commit: &CommitId) -> Result<Vec<CommitStatus>, ForgeError> {
-        let repository = self.open()?;
+        let Some(repository) = self.open()? else {
+            let text = command::read(&Git::find(), &self.dir, commit);
+            return Ok(statuses_of(
+                &text
+                    .map_err(|error| unavailable(&error.to_string()))?
+                    .unwrap_or_default(),
+            ));
+        };
         let text = (|| {
             let Some(tip) = tip(&repository)? else {
                 return Ok(None);
@@ -179,9 +211,7 @@ impl Notes {
             blob.map(|blob| note_text(&repository, blob)).transpose()
         })();
         let text = text.map_err(|error: git2::Error| unavailable(error.message()))?;
-        let mut statuses: Vec<_> = text.unwrap_or_default().lines().filter_map(parse).collect();
-        statuses.sort_by(|a, b| a.context.cmp(&b.context));
-        Ok(statuses)
+        Ok(statuses_of(&text.unwrap_or_default()))
     }
 }
 
@@ -245,6 +275,12 @@ fn note_text(repository: &Repository, blob: Oid) -> Result<String, git2::Error> 
         return Err(git2::Error::from_str("a note is larger than 1 MiB"));
     }
     Ok(String::from_utf8_lossy(content).into_owned())
+}
+
+fn statuses_of(note: &str) -> Vec<CommitStatus> {
+    let mut statuses: Vec<_> = note.lines().filter_map(parse).collect();
+    statuses.sort_by(|a, b| a.context.cmp(&b.context));
+    statuses
 }
 
 /// Puts the line of a status into a note, in the place of the context's old one. Other lines stay.

@@ -7,16 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use git2::{Oid, Repository};
-
 /// Hands over the files and directories of these objects and of a ref. Best effort: without the right to give
 /// files away, directories are opened to the group as far as the repository's are.
-pub(super) fn hand_over(repository: &Repository, objects: &[Oid], reference: &str) {
-    let common = repository.commondir();
+pub(super) fn hand_over<'a>(common: &Path, objects: impl Iterator<Item = &'a str>, reference: &str) {
     let Ok(owner) = fs::metadata(common.join("objects")) else {
         return;
     };
-    for path in objects.iter().flat_map(object).chain(refs(reference)) {
+    for path in objects.flat_map(object).chain(refs(reference)) {
         if let Err(error) = give(&common.join(&path), &owner) {
             tracing::debug!(%error, path = %path.display(), "Could not hand a file over.");
         }
@@ -24,8 +21,7 @@ pub(super) fn hand_over(repository: &Repository, objects: &[Oid], reference: &st
 }
 
 /// A loose object's directory and file.
-fn object(id: &Oid) -> Vec<PathBuf> {
-    let hex = id.to_string();
+fn object(hex: &str) -> Vec<PathBuf> {
     let (first, rest) = hex.split_at_checked(2).unwrap_or_default();
     let directory = Path::new("objects").join(first);
     let file = directory.join(rest);
@@ -68,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_paths_of_objects_and_refs_are_gits() {
-        let id = Oid::from_str(&"ab".repeat(20)).unwrap();
+        let id = "ab".repeat(20);
         let rest = "ab".repeat(19);
         assert_eq!(
             object(&id),

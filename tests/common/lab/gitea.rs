@@ -103,6 +103,30 @@ impl Gitea {
         command
     }
 
+    /// Has pushes told to an address, signed with a secret; returns the number of the webhook.
+    pub(crate) async fn create_hook(&self, repo: &str, url: &str, secret: &str) -> anyhow::Result<u64> {
+        #[derive(Deserialize)]
+        struct Hook {
+            id: u64,
+        }
+        let body = json!({
+            "type": "gitea", "active": true, "events": ["push"],
+            "config": {"url": url, "content_type": "json", "secret": secret},
+        });
+        let address = format!("{}/api/v1/repos/{OWNER}/{repo}/hooks", self.url);
+        let request = self.http.post(address).bearer_auth(&self.token).json(&body);
+        let hook: Hook = request.send().await?.error_for_status()?.json().await?;
+        Ok(hook.id)
+    }
+
+    /// Takes a webhook away.
+    pub(crate) async fn delete_hook(&self, repo: &str, id: u64) -> anyhow::Result<()> {
+        let address = format!("{}/api/v1/repos/{OWNER}/{repo}/hooks/{id}", self.url);
+        let request = self.http.delete(address).bearer_auth(&self.token);
+        request.send().await?.error_for_status()?;
+        Ok(())
+    }
+
     /// Sets a commit's status.
     pub(crate) async fn set_status(
         &self,
@@ -185,6 +209,8 @@ ISSUE_INDEXER_TYPE = db
 ENABLED = false
 [packages]
 ENABLED = false
+[webhook]
+ALLOWED_HOST_LIST = loopback
 [cron]
 ENABLED = false
 [log]
