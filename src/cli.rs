@@ -11,6 +11,7 @@ mod origin;
 mod output;
 mod plan;
 mod policy;
+mod render;
 mod run;
 pub mod stage;
 mod status;
@@ -47,7 +48,7 @@ pub fn main() -> ExitCode {
 fn default_level(command: &Command) -> &'static str {
     match command {
         Command::Run(_) | Command::Cluster(_) => "info",
-        Command::Plan(_) | Command::Status(_) | Command::Crd => "warn",
+        Command::Plan(_) | Command::Render(_) | Command::Status(_) | Command::Crd => "warn",
         // It shows what goes wrong by itself: that is its point.
         Command::Demo(_) => "error",
     }
@@ -57,6 +58,7 @@ fn command(command: Command, output: &mut Output) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(args) => run::run(*args),
         Command::Plan(args) => plan::run(&args, output),
+        Command::Render(args) => render::run(&args, output),
         Command::Status(args) => status::run(&args, output),
         Command::Cluster(args) => cluster::run(&args, output),
         Command::Crd => Ok(crd::run(output)),

@@ -26,6 +26,8 @@ mod hazards;
 mod help;
 #[path = "cli/plan.rs"]
 mod plan;
+#[path = "cli/render.rs"]
+mod render;
 #[path = "cli/repo.rs"]
 mod repo;
 #[path = "cli/rooms.rs"]

@@ -3,7 +3,12 @@
 //! `beyond: WORDS` (Serin does not render it, and says so with these words) or `wrong: WORDS` (kustomize refuses
 //! it, and so does Serin). `expected/DIR.yaml` is what the real kustomize prints; the `real` tier holds it to that.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 #[path = "kustomize/fixture.rs"]
 mod fixture;
@@ -12,6 +17,9 @@ mod folder;
 #[cfg(feature = "real")]
 #[path = "kustomize/oracle.rs"]
 mod oracle;
+#[cfg(feature = "real")]
+#[path = "kustomize/random.rs"]
+mod random;
 
 use fixture::{Expect, fixtures};
 use serin::manifest::kustomize::{Fault, Overlay, Renderer};

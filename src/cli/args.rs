@@ -40,6 +40,9 @@ pub(super) enum Command {
     /// Print what commits would start, and why; offline
     #[command(after_help = "Exit codes: 0 the plan can be carried out, 1 something in git is wrong.")]
     Plan(PlanArgs),
+    /// Print the objects under a path, as kustomize builds them; offline
+    #[command(after_help = "Exit codes: 0 rendered, 1 it cannot be rendered: why is on stderr.")]
+    Render(RenderArgs),
     /// Print the outcomes of a commit
     #[command(
         after_help = "Exit codes: 0 all went well, 1 something failed, 4 not decided yet, 5 nothing was said."
@@ -274,6 +277,25 @@ pub(super) struct PlanArgs {
     pub(super) mesh_provider: String,
 
     /// Print for people or for programs
+    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
+    pub(super) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RenderArgs {
+    /// Checkout whose commits are read; its work tree is not
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub(super) checkout: PathBuf,
+
+    /// Directory to render, from the top of the repository
+    #[arg(default_value = ".", value_name = "PATH")]
+    pub(super) path: String,
+
+    /// Commit
+    #[arg(long, default_value = "HEAD", value_name = "REV")]
+    pub(super) revision: String,
+
+    /// Print YAML documents, or JSON with the place of each object and the files they depend on
     #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
     pub(super) output: Format,
 }

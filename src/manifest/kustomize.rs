@@ -25,6 +25,9 @@ mod schema;
 mod scope;
 mod select;
 mod spec;
+#[cfg(test)]
+mod tests;
+mod twins;
 mod yaml;
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -53,7 +56,8 @@ pub struct Rendered {
 pub struct Built {
     /// The objects, in the order in which kustomize prints them.
     pub objects: Vec<Rendered>,
-    /// Every path that was read or looked for: a change of anything else changes nothing.
+    /// Every path that was read or looked for: a change of anything else changes nothing. `DIR/` stands for the
+    /// entries of a directory.
     pub inputs: BTreeSet<String>,
 }
 
@@ -64,6 +68,15 @@ pub struct Unrendered {
     pub fault: Fault,
     /// Every path that was read or looked for, and those that the kustomizations name.
     pub inputs: BTreeSet<String>,
+}
+
+/// Tells whether a directory has a kustomization file.
+#[must_use]
+pub fn is_kustomization(files: &dyn Files, dir: &str) -> bool {
+    load::NAMES.into_iter().any(|name| {
+        let path = place::join(dir, name).unwrap_or_default();
+        !matches!(files.file(&path), Ok(None))
+    })
 }
 
 /// Renders a directory. To render many of one tree, make one [`Renderer`]: it renders a shared base once.

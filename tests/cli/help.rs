@@ -17,6 +17,7 @@ fn of_the_program() {
     Commands:
       run      Run the sidecar: watch a checkout and a cluster, roll out, report on commits
       plan     Print what commits would start, and why; offline
+      render   Print the objects under a path, as kustomize builds them; offline
       status   Print the outcomes of a commit
       cluster  Serve the embedded cluster, for kubectl and for trying `serin run`
       crd      Print the custom resource definitions
@@ -290,6 +291,7 @@ fn nothing_is_not_a_command() {
     Commands:
       run      Run the sidecar: watch a checkout and a cluster, roll out, report on commits
       plan     Print what commits would start, and why; offline
+      render   Print the objects under a path, as kustomize builds them; offline
       status   Print the outcomes of a commit
       cluster  Serve the embedded cluster, for kubectl and for trying `serin run`
       crd      Print the custom resource definitions

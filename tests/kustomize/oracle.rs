@@ -12,12 +12,12 @@ use crate::fixture::{Expect, fixtures};
 #[expect(dead_code, reason = "kustomize reads no files of its own")]
 mod assets;
 
-fn kustomize() -> PathBuf {
+pub(crate) fn kustomize() -> PathBuf {
     assets::Assets::locate().unwrap().binary("kustomize").unwrap()
 }
 
 /// What kustomize prints for a directory; none if it refuses it.
-fn build(kustomize: &Path, root: &Path, dir: &str) -> Option<String> {
+pub(crate) fn build(kustomize: &Path, root: &Path, dir: &str) -> Option<String> {
     let output = Command::new(kustomize)
         .args(["build", dir])
         .current_dir(root)

@@ -169,6 +169,38 @@ pub(super) fn any(value: &Value, parts: &[String], wanted: &mut dyn FnMut(&Value
     }
 }
 
+/// Lists the JSON pointers of the maps that a path leads to.
+pub(super) fn pointers(value: &Value, parts: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    collect(value, parts, &mut String::new(), &mut found);
+    found
+}
+
+fn collect(value: &Value, parts: &[String], at: &mut String, found: &mut Vec<String>) {
+    let length = at.len();
+    match (parts.split_first(), value) {
+        (None, Value::Object(_)) => found.push(at.clone()),
+        (Some(_), Value::Array(items)) => {
+            for (index, item) in items.iter().enumerate() {
+                at.push('/');
+                at.push_str(&index.to_string());
+                collect(item, parts, at, found);
+                at.truncate(length);
+            }
+        }
+        (Some((part, rest)), Value::Object(fields)) => {
+            let name = part.strip_suffix("[]").unwrap_or(part);
+            if let Some(field) = fields.get(name) {
+                at.push('/');
+                at.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                collect(field, rest, at, found);
+                at.truncate(length);
+            }
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -44,6 +44,8 @@ pub(super) struct Item {
     pub(super) behavior: Behavior,
     /// JSON pointers of fields that were written without a value.
     pub(super) hollow: Arc<[String]>,
+    /// Fields that are one and the same to kustomize, as JSON pointers.
+    pub(super) twins: Vec<Vec<String>>,
     /// Where it came from, as `buildMetadata` tells it.
     pub(super) origin: Option<Arc<Value>>,
     /// What changed it, as `buildMetadata` tells it.
@@ -82,6 +84,7 @@ impl Item {
             hashed: false,
             behavior: Behavior::Create,
             hollow: hollow.into(),
+            twins: Vec::new(),
             origin: None,
             changed_by: Vec::new(),
         }

@@ -1,15 +1,16 @@
 //! Labels and annotations for all objects, their templates and selectors.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use super::{
     config::Config,
     fault::Outcome,
-    fields::{FieldSpec, Leaf, add_all, any, visit},
+    fields::{FieldSpec, Leaf, add_all, any, pointers, visit},
     item::Item,
     load::{Loaded, Spot},
+    twins::{self, Newborn},
 };
 
 /// Adds what `labels` and `commonLabels` say.
@@ -68,7 +69,41 @@ fn set(
         .iter()
         .map(|(key, value)| (key.clone(), json!(value)))
         .collect();
-    let mut add = |field: &mut Value| match field {
+    for item in items {
+        let old = twins::before(item);
+        let mut newborn = Newborn::default();
+        for (spec, parts) in &parts {
+            if spec.fits(item) && (spec.create || any(&item.value, parts, &mut |_| true)) {
+                add(item, spec, parts, &pairs, &mut newborn).map_err(|message| {
+                    spot.wrong(
+                        format!("{} of {} cannot be set: {message}", spec.path, item.id()),
+                        "correct the object",
+                    )
+                })?;
+            }
+        }
+        twins::after(item, &old);
+        newborn.settle(item);
+    }
+    Ok(())
+}
+
+/// Adds pairs to the maps that one path leads to.
+fn add(
+    item: &mut Item,
+    spec: &FieldSpec,
+    parts: &[String],
+    pairs: &Map<String, Value>,
+    newborn: &mut Newborn,
+) -> Result<(), String> {
+    let known = pointers(&item.value, parts);
+    let known: BTreeSet<String> = known
+        .iter()
+        .flat_map(|map| pairs.keys().map(move |key| (map, key)))
+        .map(|(map, key)| below(map, key))
+        .filter(|pointer| item.value.pointer(pointer).is_some())
+        .collect();
+    let mut set = |field: &mut Value| match field {
         Value::Object(map) => {
             map.extend(pairs.clone());
             Ok(())
@@ -76,19 +111,19 @@ fn set(
         Value::Null => Ok(()),
         _ => Err("it is not a map".to_owned()),
     };
-    for item in items {
-        for (spec, parts) in &parts {
-            if !spec.fits(item) || !spec.create && !any(&item.value, parts, &mut |_| true) {
-                continue;
+    let leaf = if spec.create { Leaf::Map } else { Leaf::None };
+    visit(item.edit(), parts, leaf, &mut set)?;
+    for map in pointers(&item.value, parts) {
+        for key in pairs.keys() {
+            let pointer = below(&map, key);
+            if !known.contains(&pointer) {
+                newborn.add(key, pointer);
             }
-            let leaf = if spec.create { Leaf::Map } else { Leaf::None };
-            visit(item.edit(), parts, leaf, &mut add).map_err(|message| {
-                spot.wrong(
-                    format!("{} of {} cannot be set: {message}", spec.path, item.id()),
-                    "correct the object",
-                )
-            })?;
         }
     }
     Ok(())
+}
+
+fn below(map: &str, key: &str) -> String {
+    format!("{map}/{}", key.replace('~', "~0").replace('/', "~1"))
 }

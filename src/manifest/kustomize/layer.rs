@@ -117,6 +117,17 @@ impl<'a> Renderer<'a> {
             item.annotation("config.kubernetes.io/local-config")
                 .is_none_or(|local| local == "false")
         });
+        let mut ids = BTreeSet::new();
+        if let Some(id) = layer
+            .items
+            .iter()
+            .map(Item::id)
+            .find(|id| !ids.insert(id.clone()))
+        {
+            return Err(loaded
+                .spot
+                .wrong(format!("two objects end as {id}"), "give them different names"));
+        }
         names::sort(&mut layer.items);
         layer.items.iter_mut().for_each(tidy);
         overlay.finish(&mut layer.items);

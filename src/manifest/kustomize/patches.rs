@@ -14,6 +14,7 @@ use super::{
     schema::Schema,
     select::Selector,
     spec::{Patch, Target},
+    twins,
     yaml::Text,
 };
 
@@ -271,6 +272,8 @@ fn apply(
             item.remember();
         }
         forget_hollow(item);
+        twins::part(item, &patch.value);
+        let old = twins::before(item);
         let schema = Schema::of(item.api_version(), item.kind());
         let object = std::mem::take(item.edit());
         let merged = merge(object, &patch.value, schema).map_err(|message| {
@@ -294,6 +297,7 @@ fn apply(
             item.set_metadata("name", &name);
         }
         item.set_metadata("namespace", &namespace);
+        twins::after(item, &old);
     }
     Ok(())
 }
@@ -344,6 +348,7 @@ fn operations(
         if remember {
             item.remember();
         }
+        item.twins.clear();
         let id = item.id();
         for (at, (operation, place)) in read.iter().enumerate() {
             operate(item.edit(), operation).map_err(|message| {
@@ -365,6 +370,7 @@ fn operate(object: &mut Value, operation: &Value) -> Result<(), String> {
             count_from_the_end(object, pointer);
         }
     }
+    add_what_is_missing(object, &mut operation);
     let patch: json_patch::Patch = serde_json::from_value(json!([operation])).map_err(|error| {
         error
             .to_string()
@@ -374,6 +380,22 @@ fn operate(object: &mut Value, operation: &Value) -> Result<(), String> {
             .to_owned()
     })?;
     json_patch::patch(object, &patch).map_err(|error| error.kind.to_string())
+}
+
+/// kustomize lets `replace` add a field to a map that is there.
+fn add_what_is_missing(object: &Value, operation: &mut Value) {
+    let replaces = operation.get("op").is_some_and(|op| op == "replace");
+    let pointer = operation.get("path").and_then(Value::as_str).unwrap_or_default();
+    let parent = pointer
+        .rsplit_once('/')
+        .and_then(|(parent, _)| object.pointer(parent));
+    if replaces
+        && parent.is_some_and(Value::is_object)
+        && object.pointer(pointer).is_none()
+        && let Some(op) = operation.get_mut("op")
+    {
+        *op = json!("add");
+    }
 }
 
 /// Writes `/list/-1` as the index that it means.

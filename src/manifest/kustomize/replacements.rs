@@ -14,8 +14,11 @@ use super::{
     scalar,
     select::Requirements,
     spec::{FieldOptions, Misread, Replacement, ReplacementTarget, Source, Target, typed, without_nulls},
+    twins,
     yaml::Dialect,
 };
+
+const OTHER_TYPE: &str = "is not of the type of the field";
 
 /// What is meant where no path is given.
 const NAME: &str = "metadata.name";
@@ -267,13 +270,17 @@ fn put(items: &mut [Item], value: &Value, target: &ReplacementTarget, spot: &Spo
             continue;
         }
         for (at, path) in paths.iter().enumerate() {
-            let id = item.id();
+            let (id, old) = (item.id(), twins::before(item));
             fill(item.edit(), path, value, target.options.as_ref()).map_err(|message| {
-                spot.at(&format!("/fieldPaths/{at}")).wrong(
-                    format!("`{path}` of {id}: {message}"),
-                    "correct the path, or say `create: true`",
-                )
+                let spot = spot.at(&format!("/fieldPaths/{at}"));
+                let said = format!("`{path}` of {id}: {message}");
+                if message.ends_with(OTHER_TYPE) {
+                    // kustomize finds out at the end, if the field still is what it was given.
+                    return spot.beyond(said, "take a value of the type of the field");
+                }
+                spot.wrong(said, "correct the path, or say `create: true`")
             })?;
+            twins::after(item, &old);
         }
     }
     Ok(())
@@ -331,28 +338,30 @@ fn fill(object: &mut Value, path: &str, value: &Value, options: Option<&FieldOpt
     let parts = split_field_path(path);
     let create = options.is_some_and(|options| options.create);
     let mut found = 0;
-    let mut set = |field: &mut Value| {
+    let mut set = |field: &mut Value, is_new: bool| {
         found += 1;
-        set(field, value, options)
+        set(field, value, options, is_new)
     };
-    visit(object, &parts, create.then_some(value), &mut set)?;
+    visit(object, &parts, create.then_some(value), false, &mut set)?;
     if found == 0 {
         return Err("there is no such field".to_owned());
     }
     Ok(())
 }
 
-type Set<'a> = dyn FnMut(&mut Value) -> Result<(), String> + 'a;
+/// What is done with a field: the flag tells whether it was made for this.
+type Set<'a> = dyn FnMut(&mut Value, bool) -> Result<(), String> + 'a;
 
 /// Calls `set` with every value that a path leads to; missing parts are made if there is a value to be created.
 fn visit(
     value: &mut Value,
     parts: &[String],
     create: Option<&Value>,
+    is_new: bool,
     set: &mut Set<'_>,
 ) -> Result<(), String> {
     let Some((part, rest)) = parts.split_first() else {
-        return set(value);
+        return set(value, is_new);
     };
     if part.parse::<usize>().is_ok() || entry(part).is_some() || part == "*" {
         let Value::Array(items) = value else {
@@ -365,11 +374,12 @@ fn visit(
         Value::Object(fields) => fields,
         _ => return Err(format!("`{part}` is looked for in something that is not a map")),
     };
-    if let Some(leaf) = create.filter(|_| !fields.contains_key(part)) {
+    let missing = create.filter(|_| !fields.contains_key(part));
+    if let Some(leaf) = missing {
         fields.insert(part.clone(), made(rest.first(), leaf));
     }
     match fields.get_mut(part) {
-        Some(field) => visit(field, rest, create, set),
+        Some(field) => visit(field, rest, create, missing.is_some(), set),
         None => Ok(()),
     }
 }
@@ -397,16 +407,17 @@ fn visit_list(
     if part == "*" {
         return items
             .iter_mut()
-            .try_for_each(|item| visit(item, rest, create, set));
+            .try_for_each(|item| visit(item, rest, create, false, set));
     }
     if let Ok(index) = part.parse::<usize>() {
-        if let Some(leaf) = create.filter(|_| index == items.len()) {
+        let missing = create.filter(|_| index == items.len());
+        if let Some(leaf) = missing {
             items.push(made(rest.first(), leaf));
         }
         let count = items.len();
         let item = items.get_mut(index);
         let item = item.ok_or_else(|| format!("entry {index} is asked for, but there are only {count}"))?;
-        return visit(item, rest, create, set);
+        return visit(item, rest, create, missing.is_some(), set);
     }
     let Some((key, wanted)) = entry(part) else {
         return Ok(());
@@ -430,11 +441,11 @@ fn visit_list(
     items
         .iter_mut()
         .filter(|item| fits(item))
-        .try_for_each(|item| visit(item, rest, create, set))
+        .try_for_each(|item| visit(item, rest, create, false, set))
 }
 
 /// Puts a value into a field. A scalar keeps its type.
-fn set(field: &mut Value, value: &Value, options: Option<&FieldOptions>) -> Result<(), String> {
+fn set(field: &mut Value, value: &Value, options: Option<&FieldOptions>, is_new: bool) -> Result<(), String> {
     let mut value = value.clone();
     if let Some(options) = options.filter(|options| !options.delimiter.is_empty()) {
         let own = text_of(field).ok_or("only a text can be split by a delimiter")?;
@@ -452,11 +463,23 @@ fn set(field: &mut Value, value: &Value, options: Option<&FieldOptions>) -> Resu
     }
     *field = match field {
         Value::Object(_) | Value::Array(_) => value,
+        Value::Null if is_new && text_of(&value).is_some() => typed_as(&value, |_| true)?,
+        _ if value.is_object() || value.is_array() => return Err(format!("the value {OTHER_TYPE}")),
         Value::String(_) => json!(text_of(&value).unwrap_or_default()),
-        _ if value.is_object() || value.is_array() => value,
-        _ => scalar::resolve(&text_of(&value).unwrap_or_default(), Dialect::Objects).unwrap_or_default(),
+        Value::Number(own) if own.is_f64() => typed_as(&value, Value::is_number)?,
+        Value::Number(_) => typed_as(&value, |value| value.is_i64() || value.is_u64())?,
+        Value::Bool(_) => typed_as(&value, Value::is_boolean)?,
+        Value::Null => typed_as(&value, Value::is_null)?,
     };
     Ok(())
+}
+
+/// Reads the text of a value as a plain scalar, which must be of the type that is asked for.
+fn typed_as(value: &Value, fits: impl Fn(&Value) -> bool) -> Result<Value, String> {
+    let text = text_of(value).unwrap_or_default();
+    scalar::resolve(&text, Dialect::Objects)
+        .filter(fits)
+        .ok_or_else(|| format!("`{text}` {OTHER_TYPE}"))
 }
 
 #[cfg(test)]
