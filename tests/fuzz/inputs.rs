@@ -1,13 +1,28 @@
 //! What hostile bytes are fed to. Shared by the fuzz targets and by the test that replays the corpus. Nothing
 //! here may panic, hang or take memory beyond the limits; what is read must be sound.
 
-use std::{cell::RefCell, path::Path};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    path::Path,
+    sync::Arc,
+};
 
+use flate2::{Compression, write::GzEncoder};
 use git2::{ObjectType, Repository};
+use jiff::Timestamp;
 use serin::{
-    manifest,
+    http::Secret,
+    manifest::{
+        self,
+        kustomize::{self, File, Files, Overlay, ReadError},
+    },
     plan::{self, Cache, Settings},
-    repo::{Checkout, CommitId, Options},
+    repo::{
+        Artifact, Artifacts, Checkout, CommitId, Download, Options, Revision, unpack,
+        webhook::{self, Call, Following, Verdict},
+    },
 };
 use tempfile::TempDir;
 
@@ -22,6 +37,138 @@ pub(crate) fn documents(data: &[u8]) {
     let lines = data.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() + 1;
     for problem in &found.errors {
         assert!(problem.line >= 1 && problem.line as usize <= lines, "{problem}");
+    }
+}
+
+/// An artifact of Flux: as it is, and as the tar inside of one.
+pub(crate) fn artifacts(data: &[u8]) {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::none());
+    packed.write_all(data).expect("memory");
+    for archive in [data.to_vec(), packed.finish().expect("memory")] {
+        let Ok(unpacked) = unpack(&archive) else { continue };
+        for path in unpacked.files.keys() {
+            assert!(is_inside(path), "{path:?}");
+        }
+        let revision: Revision = format!("main@sha1:{}", "a".repeat(40))
+            .parse()
+            .expect("a revision");
+        let artifacts = Artifacts::new("fuzz", "").expect("a path");
+        let download = Download {
+            url: "http://source-controller/fuzz.tar.gz".to_owned(),
+            digest: String::new(),
+        };
+        artifacts.put(Artifact {
+            revision: revision.clone(),
+            download,
+            unpacked,
+        });
+        plan::plan(
+            &artifacts,
+            &Cache::default(),
+            &Settings::default(),
+            None,
+            &revision,
+        )
+        .ok();
+    }
+}
+
+fn is_inside(path: &str) -> bool {
+    let sound = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(['\\', '\0']);
+    path.split('/').all(sound)
+}
+
+/// A tree of files with kustomizations: parts separated by `\n--\n`, the first line of each is its path.
+pub(crate) fn kustomizations(data: &[u8]) {
+    let files = split(data).into_iter().filter_map(|part| {
+        let at = part.iter().position(|byte| *byte == b'\n')?;
+        let (path, content) = part.split_at(at);
+        let path = std::str::from_utf8(path).ok().filter(|path| is_inside(path))?;
+        let content = content.get(1..).unwrap_or_default().to_vec();
+        Some((path.to_owned(), Arc::new(File::new(path, content))))
+    });
+    let files = Parts(files.collect());
+    for dir in ["", "overlay"] {
+        for overlay in [Overlay::default(), namespaced()] {
+            let built = kustomize::build(&files, dir, &overlay);
+            assert_eq!(built.is_ok(), kustomize::build(&files, dir, &overlay).is_ok());
+            let inputs = match &built {
+                Ok(built) => &built.inputs,
+                Err(unrendered) => &unrendered.inputs,
+            };
+            for input in inputs {
+                let path = input.strip_suffix('/').unwrap_or(input);
+                assert!(path.is_empty() || is_inside(path), "{input:?}");
+            }
+        }
+    }
+}
+
+fn namespaced() -> Overlay {
+    Overlay {
+        target_namespace: Some("other".to_owned()),
+        ..Overlay::default()
+    }
+}
+
+struct Parts(BTreeMap<String, Arc<File>>);
+
+impl Files for Parts {
+    fn file(&self, path: &str) -> Result<Option<Arc<File>>, ReadError> {
+        Ok(self.0.get(path).cloned())
+    }
+
+    fn is_dir(&self, path: &str) -> bool {
+        let inside = format!("{path}/");
+        path.is_empty() || self.0.keys().any(|known| known.starts_with(&inside))
+    }
+
+    fn list(&self, dir: &str) -> Vec<String> {
+        let inside = if dir.is_empty() {
+            String::new()
+        } else {
+            format!("{dir}/")
+        };
+        let names = self.0.keys().filter_map(|path| {
+            let rest = path.strip_prefix(&inside)?;
+            rest.split('/').next().map(str::to_owned)
+        });
+        names.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+/// A call that says that something was pushed: lines of headers, an empty line, the body.
+pub(crate) fn webhooks(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let headers: Vec<(String, &str)> = head
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_lowercase(), value))
+        .collect();
+    let find = |name: &str| {
+        headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| *value)
+    };
+    let following = Following {
+        branch: Some("main".to_owned()),
+        repository: Some("team/apps".to_owned()),
+    };
+    let secret = Secret::new("fuzz");
+    for (secret, is_local) in [(None, true), (None, false), (Some(&secret), false)] {
+        let call = Call {
+            header: &find,
+            body: body.as_bytes(),
+            is_local,
+        };
+        let verdict = webhook::judge(&call, secret, &following, Timestamp::UNIX_EPOCH);
+        let may = secret.is_some() || is_local;
+        assert!(may || verdict != Verdict::Look, "nobody may call");
+        if let Verdict::Ignore(why) = &verdict {
+            assert!(why.len() < 2000, "an answer is bounded");
+        }
     }
 }
 

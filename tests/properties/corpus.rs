@@ -31,3 +31,18 @@ fn yaml_documents() {
 fn git_trees() {
     replay("git_trees", inputs::git_trees);
 }
+
+#[test]
+fn artifacts() {
+    replay("artifacts", inputs::artifacts);
+}
+
+#[test]
+fn kustomizations() {
+    replay("kustomizations", inputs::kustomizations);
+}
+
+#[test]
+fn webhooks() {
+    replay("webhooks", inputs::webhooks);
+}
