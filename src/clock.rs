@@ -60,6 +60,8 @@ pub enum Turn {
     Notes = 3,
     /// Whoever sets a stage.
     Stage = 4,
+    /// Whoever proposes a revert.
+    Revert = 5,
 }
 
 /// Runs work that blocks on a thread that may. The answer is taken up some milliseconds later: under a paused

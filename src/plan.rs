@@ -17,6 +17,7 @@ mod part;
 mod read;
 mod ties;
 mod types;
+mod undo;
 
 #[cfg(test)]
 mod testing;
@@ -31,3 +32,4 @@ pub use manifests::{Clash, Manifests, NotRendered, Placed, Settings};
 pub use read::manifests;
 pub use ties::Ties;
 pub use types::{Change, Effect, Plan, Reason, Touched};
+pub use undo::{Steps as UndoSteps, is_as_before, undo};

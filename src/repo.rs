@@ -15,6 +15,7 @@ mod library;
 mod log;
 mod open;
 mod repository;
+pub mod revert;
 mod revision;
 mod tree;
 mod watch;

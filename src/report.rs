@@ -18,6 +18,7 @@ mod notes;
 mod outbox;
 pub mod outcome;
 mod pull_request;
+pub mod revert;
 mod settings;
 mod status;
 

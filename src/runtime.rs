@@ -8,6 +8,7 @@ mod flux;
 mod judge;
 mod notice;
 mod notify;
+mod revert;
 mod rivals;
 mod server;
 mod source;
@@ -38,6 +39,7 @@ use crate::{
 
 pub use flux::FluxOptions;
 pub use notify::NotifyOptions;
+pub use revert::RevertOptions;
 pub use source::{Source, SourceOptions};
 
 use commits::Expected;
@@ -81,6 +83,7 @@ pub(crate) struct Shared {
     attributed: Mutex<BTreeMap<ObjectKey, String>>,
     reports: Option<source::Reports>,
     notify: Option<notify::Notify>,
+    reverts: Option<revert::Reverts>,
     source_ready: Mutex<bool>,
     flux: watch::Sender<u64>,
 }
@@ -102,6 +105,7 @@ impl Runtime {
             attributed: Mutex::default(),
             reports: source.as_ref().map(Source::reports),
             notify: source.as_ref().and_then(Source::notify),
+            reverts: source.as_ref().and_then(Source::reverts),
             source_ready: Mutex::new(source.is_none()),
             flux: watch::Sender::new(0),
         });

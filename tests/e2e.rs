@@ -12,6 +12,8 @@ mod components;
 mod crd;
 #[path = "e2e/manifests.rs"]
 mod manifests;
+#[path = "e2e/revert.rs"]
+mod revert;
 #[path = "e2e/scene.rs"]
 mod scene;
 #[path = "e2e/service.rs"]

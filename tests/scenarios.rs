@@ -76,6 +76,7 @@ scenarios! {
     prometheus_down_for_a_while = "prometheus-down-for-a-while";
     restart_on_new_revision = "restart-on-new-revision";
     revert_mid_run = "revert-mid-run";
+    revert_proposed = "revert-proposed";
     reverted_in_one_pull = "reverted-in-one-pull";
     rollback_on_metric = "rollback-on-metric";
     service_target = "service-target";

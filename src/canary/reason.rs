@@ -51,6 +51,10 @@ reasons! {
     DEADLINE_EXCEEDED = "DeadlineExceeded";
     /// The run ended badly: the canary is scaled down.
     ROLLED_BACK = "RolledBack";
+    /// The revert of the commit that failed is proposed.
+    REVERT_PROPOSED = "RevertProposed";
+    /// The revert of the commit that failed is not proposed.
+    REVERT_REFUSED = "RevertRefused";
     /// The primary did not become ready with the new revision.
     PROMOTION_FAILED = "PromotionFailed";
     /// The run, or the initialization, waits for something that a person or another system must bring.

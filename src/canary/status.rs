@@ -110,6 +110,12 @@ pub struct Status {
     /// The commit that the run in progress, or the last one, is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// The commit that was promoted last, if one is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promoted_commit: Option<String>,
+    /// What came of proposing the revert of a commit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revert: Option<RevertStatus>,
     /// The run in progress, or the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,
@@ -181,6 +187,18 @@ pub struct RunStatus {
     pub gates_announced: Vec<String>,
     /// Whether it was announced that the revision edits its own thresholds.
     pub edit_announced: bool,
+}
+
+/// What came of proposing the revert of a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RevertStatus {
+    /// Full id of the commit that failed.
+    pub commit: String,
+    /// Where the revert is proposed, or why it is not.
+    pub message: String,
+    /// Whether it is proposed.
+    pub proposed: bool,
 }
 
 /// A named wait.
@@ -369,6 +387,12 @@ pub(super) mod tests {
             observed_generation: Some(3),
             reason: Some("request-success-rate 90.00% < 99%".into()),
             commit: Some("main@sha1:0123".into()),
+            promoted_commit: Some("4567".into()),
+            revert: Some(RevertStatus {
+                commit: "0123".into(),
+                message: "revert proposed: https://git.example.com/7".into(),
+                proposed: true,
+            }),
             run: Some(RunStatus {
                 id: "3-ab".into(),
                 counter: 3,

@@ -87,7 +87,8 @@ impl CloneArgs {
         self.repo.as_ref().map(parse).transpose()
     }
 
-    fn options(&self, url: &RemoteUrl, git: &GitArgs) -> Result<CloneOptions, Failure> {
+    /// The remote, with its credential.
+    pub(super) fn remote(&self, url: &RemoteUrl) -> Remote {
         let credentials = if let Some(file) = &self.repo_token_file {
             Credentials::Token {
                 username: self.repo_username.clone(),
@@ -103,11 +104,14 @@ impl CloneArgs {
         } else {
             Credentials::None
         };
-        let remote = Remote::new(url.clone())
+        Remote::new(url.clone())
             .with_credentials(credentials)
-            .with_ca_file(self.repo_ca_file.clone());
+            .with_ca_file(self.repo_ca_file.clone())
+    }
+
+    fn options(&self, url: &RemoteUrl, git: &GitArgs) -> Result<CloneOptions, Failure> {
         Ok(CloneOptions {
-            remote,
+            remote: self.remote(url),
             branch: git.branch.clone(),
             path: git.path.clone(),
             dir: self.clone_dir.clone().map_or_else(default_dir, Ok)?,

@@ -110,6 +110,7 @@ async fn play(repository: PathBuf, kept: bool, output: &mut Output) -> Result<Ex
     let options = StageOptions {
         apply: true,
         status_unrelated: false,
+        on_failure: None,
         forges: Vec::new(),
         hosts: BTreeMap::new(),
         repository: repository.clone(),

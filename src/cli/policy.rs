@@ -1,8 +1,18 @@
 //! What the user can say about whose rules count.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 
-use crate::canary::JudgeBy;
+use super::{Failure, args::StatusTargetArgs, clone::CloneArgs};
+use crate::{
+    canary::JudgeBy,
+    http::SecretFile,
+    repo::git::{Credentials, ParseUrlError, Remote, RemoteUrl},
+    runtime::RevertOptions,
+};
+
+const PLACE: &str = "give the address of the repository by --revert-remote URL";
 
 /// Whose rules count.
 #[derive(Clone, Debug, Args)]
@@ -11,6 +21,38 @@ pub(super) struct PolicyArgs {
     /// Whose thresholds judge a commit that edits them
     #[arg(long, value_enum, default_value = "commit", value_name = "WHOSE")]
     judge_by: Judge,
+
+    /// What to do with a commit that a canary failed with
+    #[arg(long, value_enum, default_value = "nothing", value_name = "WHAT")]
+    on_failure: Reaction,
+
+    /// Address to push the branches of reverts to [default: --repo, or that of --status-url and --status-repo]
+    // Not parsed here: clap would repeat a password that does not belong in it.
+    #[arg(long, value_name = "URL")]
+    revert_remote: Option<String>,
+
+    /// File that holds the token to push reverts with [default: that of the default address]
+    #[arg(long, value_name = "FILE")]
+    revert_token_file: Option<PathBuf>,
+
+    /// File that holds the SSH key to push reverts with
+    #[arg(long, value_name = "FILE", conflicts_with = "revert_token_file")]
+    revert_ssh_key: Option<PathBuf>,
+
+    /// File that holds the SSH keys of hosts that reverts are pushed to
+    #[arg(long, value_name = "FILE", requires = "revert_ssh_key")]
+    revert_known_hosts: Option<PathBuf>,
+}
+
+/// What to do with a commit that a canary failed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Reaction {
+    /// Say so, and no more
+    Nothing,
+    /// Push its revert to a branch of its own
+    RevertBranch,
+    /// Push its revert, and open a pull request on the forge of --status
+    PullRequest,
 }
 
 /// Whose thresholds judge a commit that edits them.
@@ -23,6 +65,62 @@ enum Judge {
 }
 
 impl PolicyArgs {
+    /// What to do with a commit that a canary failed with; `status` is where outcomes are posted, `clone` a
+    /// source that has an address.
+    pub(super) fn on_failure(
+        &self,
+        status: &StatusTargetArgs,
+        clone: &CloneArgs,
+    ) -> Result<Option<RevertOptions>, Failure> {
+        if self.on_failure == Reaction::Nothing {
+            return Ok(None);
+        }
+        let parse = |text: &str| -> Result<RemoteUrl, Failure> {
+            text.parse().map_err(|error: ParseUrlError| {
+                Failure::user(
+                    format!("cannot use the address to push reverts to: {error}"),
+                    PLACE,
+                )
+            })
+        };
+        let own = self.own_credentials();
+        let remote = match (&self.revert_remote, clone.url()?, forge_remote(status)) {
+            (Some(text), _, _) => Remote::new(parse(text)?).with_credentials(own.unwrap_or_default()),
+            (None, Some(url), _) => match own {
+                Some(own) => clone.remote(&url).with_credentials(own),
+                None => clone.remote(&url),
+            },
+            (None, None, Some(text)) => {
+                let token = status.status_token_file.clone().map(SecretFile::Path);
+                let forge = token.map(|token| Credentials::Token {
+                    username: None,
+                    token,
+                });
+                let credentials = own.or(forge).unwrap_or_default();
+                Remote::new(parse(&text)?).with_credentials(credentials)
+            }
+            (None, None, None) => {
+                return Err(Failure::user("reverts have no place to be pushed to", PLACE));
+            }
+        };
+        Ok(Some(RevertOptions {
+            pull_request: self.on_failure == Reaction::PullRequest,
+            remote,
+        }))
+    }
+
+    fn own_credentials(&self) -> Option<Credentials> {
+        let token = self.revert_token_file.clone().map(|file| Credentials::Token {
+            username: None,
+            token: SecretFile::Path(file),
+        });
+        let key = self.revert_ssh_key.clone().map(|key| Credentials::Ssh {
+            key,
+            known_hosts: self.revert_known_hosts.clone(),
+        });
+        token.or(key)
+    }
+
     /// Whose thresholds judge.
     pub(super) fn judge_by(&self) -> JudgeBy {
         match self.judge_by {
@@ -30,4 +128,10 @@ impl PolicyArgs {
             Judge::Promoted => JudgeBy::Promoted,
         }
     }
+}
+
+/// The address of the repository on the forge.
+fn forge_remote(status: &StatusTargetArgs) -> Option<String> {
+    let (url, repository) = (status.status_url.as_ref()?, status.status_repo.as_ref()?);
+    Some(format!("{}/{repository}.git", url.trim_end_matches('/')))
 }

@@ -31,6 +31,7 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
         kubeconfig: args.cluster.kubeconfig.clone(),
         context: args.cluster.context.clone(),
     };
+    let on_failure = args.policy.on_failure(&args.to, &args.clone)?;
     let (client, in_cluster, api_host) = cluster::connect(&connection).await?;
     let http = Client::new(egress(&args, in_cluster, api_host.as_deref()).await);
     let forges = forges(&args.to, origin.checkout.as_deref()).forges(&Client::new(Egress::Open), clock)?;
@@ -58,6 +59,7 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
             apply: args.apply,
             apply_deadline: args.apply_deadline,
             status_unrelated: args.status_unrelated == Unrelated::Success,
+            on_failure,
         },
         clock,
     );

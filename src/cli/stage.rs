@@ -21,7 +21,7 @@ use crate::{
     rehearsal::{self, World, WorldSpec},
     repo::{Checkout, Hints, Options, Trigger},
     report::{CommitStatus, Forge, Notes},
-    runtime::{Runtime, Source, SourceOptions},
+    runtime::{RevertOptions, Runtime, Source, SourceOptions},
 };
 
 /// The address at which canaries on the stage find their metric server.
@@ -34,6 +34,8 @@ pub struct StageOptions {
     pub apply: bool,
     /// Commits that touch no canary are told so, as `--status-unrelated success` says.
     pub status_unrelated: bool,
+    /// What the sidecar does with a commit that a canary failed with.
+    pub on_failure: Option<RevertOptions>,
     /// Where commit statuses go, beside the git notes.
     pub forges: Vec<Arc<dyn Forge>>,
     /// Hosts that the sidecar reaches by their names, beside Prometheus.
@@ -118,6 +120,7 @@ impl Stage {
                 apply: self.options.apply,
                 apply_deadline: Duration::from_secs(1800),
                 status_unrelated: self.options.status_unrelated,
+                on_failure: self.options.on_failure.clone(),
             },
             self.options.clock,
         );

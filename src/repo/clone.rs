@@ -356,6 +356,10 @@ impl Repository for RemoteClone {
     fn read(&self, id: &BlobId, limit: usize) -> Result<Vec<u8>, RepoError> {
         self.read_by(|checkout| checkout.read(id, limit))
     }
+
+    fn git_dir(&self) -> Option<PathBuf> {
+        self.read_by(|checkout| Ok(checkout.common_dir())).ok()
+    }
 }
 
 #[cfg(test)]

@@ -49,6 +49,11 @@ pub trait Repository: fmt::Debug + Send + Sync {
         log.is_ok_and(|log| log.since == Since::Linear)
     }
 
+    /// Returns the directory with the objects, where this is a git repository on this machine.
+    fn git_dir(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// Returns the directories in which a change of files may mean a new revision, and whether those below
     /// count too. None: only a poll or a trigger tells.
     fn watched(&self) -> Vec<(PathBuf, bool)> {
@@ -95,6 +100,10 @@ impl Repository for Checkout {
 
     fn read(&self, id: &BlobId, limit: usize) -> Result<Vec<u8>, RepoError> {
         self.read(id, limit)
+    }
+
+    fn git_dir(&self) -> Option<PathBuf> {
+        Some(self.common_dir())
     }
 
     fn watched(&self) -> Vec<(PathBuf, bool)> {

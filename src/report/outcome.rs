@@ -8,11 +8,15 @@ mod detail;
 use std::collections::BTreeMap;
 
 pub use self::detail::{detail, escape};
-use super::{CommitState, Outcome};
+use super::{CommitState, CommitStatus, Outcome};
 use crate::{
     canary::{Canary, Phase, Status, reason},
+    http::excerpt,
     manifest::ObjectKey,
 };
+
+/// What is added to the last word about a commit once its revert is proposed.
+const PROPOSED: &str = "; revert proposed: ";
 
 /// Says what a canary's status means for the commit that its run is for.
 #[must_use]
@@ -220,6 +224,24 @@ pub fn unrelated() -> Outcome {
 #[must_use]
 pub fn already_promoted() -> Outcome {
     Outcome::new(CommitState::Success, "already promoted")
+}
+
+/// Adds where a revert is proposed to the last word about a commit. The reason gives way, the address does not.
+#[must_use]
+pub fn with_revert(said: &Outcome, proposed: &str) -> Outcome {
+    if said.description.contains(PROPOSED) {
+        return said.clone();
+    }
+    let tail = format!("; {proposed}");
+    let room = CommitStatus::DESCRIPTION.saturating_sub(tail.chars().count());
+    let head = excerpt(&said.description, room);
+    Outcome::new(said.state, &format!("{head}{tail}"))
+}
+
+/// Whether this is the last word about a commit with more added.
+#[must_use]
+pub fn adds_to(new: &Outcome, said: &Outcome) -> bool {
+    new.state == said.state && new.description.contains(PROPOSED) && !said.description.contains(PROPOSED)
 }
 
 /// A newer commit took over before this one was decided.

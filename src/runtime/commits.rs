@@ -115,6 +115,9 @@ pub(super) fn settle(
         }
         _ => {}
     }
+    if seen.applied && matches!(next.phase, Phase::Initialized | Phase::Succeeded) {
+        next.promoted_commit.clone_from(&next.commit);
+    }
     if let Some(commit) = next.commit.clone()
         && !is_decided(next, &commit)
     {

@@ -22,6 +22,7 @@ use super::{
     commits::Expected,
     flux::{Flux, FluxOptions},
     notify::{Notify, NotifyOptions},
+    revert::{RevertOptions, Reverts},
 };
 use crate::{
     canary::Defaults,
@@ -30,7 +31,7 @@ use crate::{
     error::Classified as _,
     manifest::{Object, ObjectKey, Resource},
     plan::{self, Cache, Effect, Plan, Settings, Ties},
-    repo::{CommitId, Hints, RepoError, Repository, Revision, Trigger, Update, Watch},
+    repo::{CommitId, Hints, RepoError, Repository, Revision, Trigger, Update, Watch, git::Git},
     report::{Forge, outcome},
 };
 
@@ -62,6 +63,8 @@ pub struct SourceOptions {
     pub apply_deadline: Duration,
     /// Say on commits that touch no canary that they do not.
     pub status_unrelated: bool,
+    /// What to do with a commit that a canary failed with.
+    pub on_failure: Option<RevertOptions>,
 }
 
 /// A checkout that is followed, and the forges that are told.
@@ -74,6 +77,7 @@ pub struct Source {
     options: Arc<SourceOptions>,
     settings: Arc<Settings>,
     reports: Reports,
+    reverts: Option<Reverts>,
     cache: Arc<Cache>,
     flux: Option<Flux>,
 }
@@ -111,19 +115,31 @@ impl Source {
         options: SourceOptions,
         clock: Clock,
     ) -> Self {
+        let settings = Arc::new(Settings {
+            namespace: options.namespace.clone(),
+            defaults: options.defaults.clone(),
+            ties: Ties::default(),
+        });
+        let cache = Arc::<Cache>::default();
+        let cluster = options.cluster_name.clone();
+        let reverts = options.on_failure.clone().map(|on_failure| {
+            let (repository, cache, settings) =
+                (Arc::clone(&repository), Arc::clone(&cache), Arc::clone(&settings));
+            let (git, cluster) = (Git::find(), cluster.clone());
+            Reverts::new(
+                repository, cache, settings, &forges, cluster, on_failure, git, clock,
+            )
+        });
         Self {
             repository,
             trigger: hints.trigger(),
             notify: None,
             hints,
-            settings: Arc::new(Settings {
-                namespace: options.namespace.clone(),
-                defaults: options.defaults.clone(),
-                ties: Ties::default(),
-            }),
-            reports: Reports::new(forges, options.cluster_name.clone(), clock),
+            settings,
+            reports: Reports::new(forges, cluster, clock),
+            reverts,
             options: Arc::new(options),
-            cache: Arc::default(),
+            cache,
             flux: None,
         }
     }
@@ -155,6 +171,10 @@ impl Source {
 
     pub(super) fn reports(&self) -> Reports {
         self.reports.clone()
+    }
+
+    pub(super) fn reverts(&self) -> Option<Reverts> {
+        self.reverts.clone()
     }
 
     /// Follows the checkout and delivers reports. Faults are told and tried again; they never end the sidecar.

@@ -10,12 +10,19 @@ use std::{
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
 
-use super::{Shared, effects, facts, judge::Bench, notice::Notice, rivals};
+use super::{
+    Shared, effects, facts,
+    judge::Bench,
+    notice::Notice,
+    revert::{self, Proposal},
+    rivals,
+};
 use crate::{
     canary::{Announced, Canary, Status},
     cluster::ClusterError,
     error::{Class, Classified},
     manifest::{Object, ObjectKey, Reading, Snapshot, Write},
+    repo::CommitId,
     report::{CommitState, Outcome, outcome},
     rollout::{Answer, AskId, Effect, Live, State, Step, step},
 };
@@ -34,6 +41,8 @@ pub(super) enum Nudge {
     Changed,
     /// An answer has come.
     Answered(AskId, Answer),
+    /// The revert of a commit was proposed, or not.
+    Proposed(Proposal),
 }
 
 pub(super) struct Worker {
@@ -61,6 +70,18 @@ pub(super) struct Memory {
     dropped: Option<Instant>,
     /// What was done last, and how often in a row.
     done: (Vec<Effect>, u32),
+    /// The commit whose revert is being proposed, by this task.
+    proposing: Option<(CommitId, EndsWithUs)>,
+    proposal: Option<Proposal>,
+}
+
+/// A task that ends with whoever started it.
+pub(super) struct EndsWithUs(tokio::task::AbortHandle);
+
+impl Drop for EndsWithUs {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// When to go on.
@@ -126,8 +147,13 @@ impl Worker {
     }
 
     fn take(&mut self, nudge: Nudge) {
-        if let (Nudge::Answered(id, answer), Some(memory)) = (nudge, &mut self.memory) {
-            memory.answers.insert(id, answer);
+        let Some(memory) = &mut self.memory else { return };
+        match nudge {
+            Nudge::Answered(id, answer) => {
+                memory.answers.insert(id, answer);
+            }
+            Nudge::Proposed(proposal) => memory.proposal = Some(proposal),
+            Nudge::Changed => {}
         }
     }
 
@@ -251,6 +277,8 @@ impl Worker {
             told: Vec::new(),
             notice: Notice::default(),
             done: (Vec::new(), 0),
+            proposing: None,
+            proposal: None,
         });
         Ok(Some(object))
     }
@@ -424,6 +452,13 @@ impl Worker {
         bench.keep(&memory.stored, &mut status);
         self.shared
             .attribute(canary, snapshot, applied, &memory.stored, &mut status);
+        if let Some(proposal) = &memory.proposal
+            && let Some(news) = revert::settle(&mut status, proposal, now)
+        {
+            tracing::info!(canary = %self.key, reason = news.reason, "{}", news.text);
+            let event = crate::report::event(&self.key, &canary.uid, &news);
+            self.shared.cluster.write(event).await?;
+        }
         self.shared.owe_reports(canary, &mut status);
         if says_more(&memory.stored, &status) {
             let previous = memory.stored.clone();
@@ -452,11 +487,38 @@ impl Worker {
                 memory.notice.unexplained(&self.shared, canary, run).await;
             }
         }
+        self.propose();
         if moved {
             return Ok(Next::Now);
         }
         let wake = step.wake_at.map(|at| self.shared.clock.instant_of(at));
         Ok(self.after_effects(step.effects).unwrap_or(Next::At(wake)))
+    }
+
+    /// Begins to propose the revert of the commit that failed, and ends what is being proposed for another.
+    fn propose(&mut self) {
+        let (Some(reverts), Some(memory)) = (&self.shared.reverts, &mut self.memory) else {
+            return;
+        };
+        let Some(commit) = revert::wanted(&memory.stored) else {
+            memory.proposing = None;
+            return;
+        };
+        if memory
+            .proposing
+            .as_ref()
+            .is_some_and(|(known, _)| *known == commit)
+        {
+            return;
+        }
+        let (reverts, key, inbox) = (reverts.clone(), self.key.clone(), self.outbox.clone());
+        let (status, failed) = (memory.stored.clone(), commit.clone());
+        let task = tokio::spawn(async move {
+            let proposal = reverts.propose(&key, &status, failed).await;
+            // The worker is gone only when its Canary is.
+            inbox.send(Nudge::Proposed(proposal)).ok();
+        });
+        memory.proposing = Some((commit, EndsWithUs(task.abort_handle())));
     }
 
     /// Looks at once at what levels that were brought about have changed: the answers to writes are in the

@@ -77,6 +77,7 @@ fn set(folder: &std::path::Path) -> anyhow::Result<Stage> {
     let options = StageOptions {
         apply: true,
         status_unrelated: false,
+        on_failure: None,
         forges: Vec::new(),
         hosts: BTreeMap::new(),
         repository: folder.to_owned(),

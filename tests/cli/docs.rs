@@ -1,6 +1,6 @@
 //! What the documentation says is what the program says.
 
-use serin::report::outcome;
+use serin::{repo::revert::RevertError, report::outcome};
 
 #[test]
 fn the_texts_of_statuses_are_documented() {
@@ -19,5 +19,22 @@ fn the_texts_of_statuses_are_documented() {
     ] {
         let row = format!("| {} | {} |", outcome.state, outcome.description);
         assert!(page.contains(&row), "docs/status.md has no row {row}");
+    }
+}
+
+#[test]
+fn the_reasons_against_a_revert_are_documented() {
+    let page = include_str!("../../docs/policy.md");
+    let file = || "FILE".to_owned();
+    for error in [
+        RevertError::Conflict { file: file() },
+        RevertError::Moved { file: file() },
+        RevertError::OwnRevert,
+        RevertError::Sha256,
+    ] {
+        assert!(
+            page.contains(&format!("| {error} |")),
+            "docs/policy.md has no row {error}"
+        );
     }
 }

@@ -128,8 +128,16 @@ fn of_run() {
                                            cache, or one for temporary files]
 
     Policy:
-          --judge-by <WHOSE>  Whose thresholds judge a commit that edits them [default: commit]
-                              [possible values: commit, promoted]
+          --judge-by <WHOSE>           Whose thresholds judge a commit that edits them [default: commit]
+                                       [possible values: commit, promoted]
+          --on-failure <WHAT>          What to do with a commit that a canary failed with [default:
+                                       nothing] [possible values: nothing, revert-branch, pull-request]
+          --revert-remote <URL>        Address to push the branches of reverts to [default: --repo, or
+                                       that of --status-url and --status-repo]
+          --revert-token-file <FILE>   File that holds the token to push reverts with [default: that of
+                                       the default address]
+          --revert-ssh-key <FILE>      File that holds the SSH key to push reverts with
+          --revert-known-hosts <FILE>  File that holds the SSH keys of hosts that reverts are pushed to
 
     Other options:
           --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as

@@ -251,6 +251,38 @@ fn wrong_flags_are_wrong_usage() {
 }
 
 #[test]
+fn reverts_need_a_place() {
+    let env = environment();
+    assert_snapshot!(run(&env, &["--on-failure", "pull-request"]), @r#"
+    exit 1
+    --- stderr
+    error: reverts have no place to be pushed to
+    hint: give the address of the repository by --revert-remote URL
+    "#);
+    let secret = [
+        "--on-failure",
+        "revert-branch",
+        "--revert-remote",
+        "https://me:hunter2@git.example.com/a",
+    ];
+    let shown = run(&env, &secret);
+    assert!(
+        shown.contains("it holds a password") && !shown.contains("hunter2"),
+        "{shown}"
+    );
+    assert_snapshot!(run(&env, &["--revert-known-hosts", "hosts"]), @r#"
+    exit 2
+    --- stderr
+    error: the following required arguments were not provided:
+      --revert-ssh-key <FILE>
+
+    Usage: serin run --revert-ssh-key <FILE> --kubeconfig <FILE> --revert-known-hosts <FILE>
+
+    For more information, try '--help'.
+    "#);
+}
+
+#[test]
 fn a_port_in_use_is_told() {
     let env = environment();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

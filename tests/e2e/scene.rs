@@ -131,6 +131,12 @@ impl Scene {
         self.publish(&format!("Run podinfo {tag}"))
     }
 
+    /// The same, with one more file in the same commit.
+    pub(crate) fn push_beside(&self, tag: &str, path: &str, content: &str) -> anyhow::Result<String> {
+        self.write(path, content)?;
+        self.push(tag)
+    }
+
     /// Commits one file, pushes it, and gives the commit.
     pub(crate) fn push_file(&self, path: &str, content: &str) -> anyhow::Result<String> {
         self.write(path, content)?;

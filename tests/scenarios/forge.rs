@@ -12,7 +12,7 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use serin::{
     repo::CommitId,
-    report::{CommitStatus, Forge, ForgeError},
+    report::{CommitStatus, Forge, ForgeError, NewPullRequest, PullRequest, PullRequests},
 };
 
 use crate::transcript::Transcript;
@@ -94,5 +94,42 @@ impl Forge for Recorder {
 
     fn progress_interval(&self) -> Duration {
         Duration::ZERO
+    }
+
+    fn pull_requests(&self) -> Option<&dyn PullRequests> {
+        Some(self)
+    }
+}
+
+impl PullRequests for Recorder {
+    fn open<'a>(&'a self, request: &'a NewPullRequest) -> BoxFuture<'a, Result<PullRequest, ForgeError>> {
+        async move {
+            let text = self.transcript.named(&format!(
+                "{} to {}: {}",
+                request.head, request.base, request.title
+            ));
+            self.transcript.said(&format!("pull request of {text}"));
+            for line in self
+                .transcript
+                .named(&request.body)
+                .lines()
+                .filter(|line| !line.is_empty())
+            {
+                self.transcript.said(&format!("  {line}"));
+            }
+            Ok(PullRequest {
+                number: 1,
+                url: "http://forge/pulls/1".to_owned(),
+            })
+        }
+        .boxed()
+    }
+
+    fn of_commit<'a>(&'a self, _: &'a CommitId) -> BoxFuture<'a, Result<Vec<u64>, ForgeError>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+
+    fn upsert_comment<'a>(&'a self, _: u64, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), ForgeError>> {
+        async { Ok(()) }.boxed()
     }
 }

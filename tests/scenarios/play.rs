@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -19,6 +20,8 @@ use serin::{
         Totals,
         store::{Change, Changes, Delete, Verb},
     },
+    repo::git::Remote,
+    runtime::RevertOptions,
 };
 use tokio::{task::JoinHandle, time::Instant};
 
@@ -100,6 +103,11 @@ fn set(scenario: &Scenario, accident: Option<Accident>) -> Scene {
     let options = StageOptions {
         apply: scenario.flags.apply,
         status_unrelated: scenario.flags.status_unrelated,
+        on_failure: scenario
+            .flags
+            .on_failure
+            .as_ref()
+            .map(|what| proposals(what, &folder.path().join("forge.git"))),
         forges: vec![Arc::new(recorder.clone())],
         hosts: BTreeMap::from([("gate".to_owned(), hooks(&gate, &transcript))]),
         repository: folder.path().join("repository"),
@@ -124,6 +132,15 @@ fn set(scenario: &Scenario, accident: Option<Accident>) -> Scene {
         watcher,
         folder,
         newest: None,
+    }
+}
+
+/// Reverts go to a repository of their own.
+fn proposals(what: &str, folder: &Path) -> RevertOptions {
+    git2::Repository::init_bare(folder).unwrap();
+    RevertOptions {
+        pull_request: what == "pull-request",
+        remote: Remote::new(folder.to_str().unwrap().parse().unwrap()),
     }
 }
 

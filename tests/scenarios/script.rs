@@ -57,6 +57,8 @@ pub(crate) struct Flags {
     pub(crate) status_unrelated: bool,
     /// `--judge-by`.
     judge_by: Option<String>,
+    /// `--on-failure`, to a repository beside the checkout.
+    pub(crate) on_failure: Option<String>,
 }
 
 impl Default for Flags {
@@ -68,6 +70,7 @@ impl Default for Flags {
             apply: true,
             status_unrelated: false,
             judge_by: None,
+            on_failure: None,
         }
     }
 }

@@ -28,6 +28,14 @@ pub(super) fn schema() -> Value {
         ("observedGeneration", integer()),
         ("reason", about("Why the last run failed.", text())),
         ("commit", about("The commit that the run is for.", text())),
+        (
+            "promotedCommit",
+            about("The commit that was promoted last.", text()),
+        ),
+        (
+            "revert",
+            about("What came of proposing the revert of a commit.", revert()),
+        ),
         ("run", about("The run in progress, or the last one.", run())),
         (
             "measurements",
@@ -80,6 +88,10 @@ fn run() -> Value {
         ("gatesAnnounced", texts()),
         ("editAnnounced", boolean()),
     ])
+}
+
+fn revert() -> Value {
+    object([("commit", text()), ("message", text()), ("proposed", boolean())])
 }
 
 fn thresholds() -> Value {

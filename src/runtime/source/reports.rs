@@ -323,7 +323,10 @@ impl Reports {
     fn keep(&self, commit: &CommitId, name: &str, outcome: &Outcome) -> bool {
         let mut commits = self.lock();
         let known = commits.get(commit);
-        let stands = |last: &Outcome| last.state.is_terminal() && !known.for_now.contains(name);
+        let stands = |last: &Outcome| {
+            let more = outcome::adds_to(outcome, last);
+            last.state.is_terminal() && !known.for_now.contains(name) && !more
+        };
         if known
             .outcomes
             .get(name)

@@ -154,6 +154,19 @@ impl Gitea {
         Ok(statuses.into_iter().map(|numbered| numbered.status).collect())
     }
 
+    /// Reads all pull requests, open or not.
+    pub(crate) async fn pull_requests(&self, repo: &str) -> anyhow::Result<Vec<serde_json::Value>> {
+        let url = format!("{}/api/v1/repos/{OWNER}/{repo}/pulls?state=all", self.url);
+        let answer = self.http.get(url).bearer_auth(&self.token).send().await?;
+        Ok(answer.error_for_status()?.json().await?)
+    }
+
+    /// Merges a pull request, as a person would. It is refused while Gitea still looks at it.
+    pub(crate) async fn merge(&self, repo: &str, number: u64) -> anyhow::Result<()> {
+        let path = format!("repos/{OWNER}/{repo}/pulls/{number}/merge");
+        self.post(&path, &json!({"Do": "merge"})).await
+    }
+
     async fn post(&self, path: &str, body: &impl Serialize) -> anyhow::Result<()> {
         let url = format!("{}/api/v1/{path}", self.url);
         let answer = self
