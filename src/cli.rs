@@ -11,6 +11,7 @@ mod origin;
 mod output;
 mod plan;
 mod policy;
+mod reach;
 mod render;
 mod run;
 pub mod stage;

@@ -124,13 +124,15 @@ impl Cluster {
     }
 
     /// Custom resources are watched wherever Serin looks; the rest only where a canary refers to it. A Secret
-    /// is watched alone: a list of a namespace's Secrets would be full read.
+    /// is watched alone: a list of a namespace's Secrets would be full read. So is a Provider: only the one that
+    /// is reused is anybody's business.
     fn scope(&self, resource: Resource, key: &ObjectKey) -> Scope {
         let namespace = match resource {
             Resource::CANARY => self.limit.clone(),
             _ => Some(key.namespace.clone()),
         };
-        let name = (resource == Resource::SECRET).then(|| key.name.clone());
+        let alone = matches!(resource, Resource::SECRET | Resource::PROVIDER);
+        let name = alone.then(|| key.name.clone());
         Scope {
             resource,
             namespace,

@@ -4,19 +4,23 @@
 //! what each [`Forge`] shows equal to what is desired, across restarts. This room never decides what a
 //! rollout does, and never writes to Kubernetes: it hands [`Write`](crate::manifest::Write)s over.
 
+mod address;
 mod api;
 mod azure;
 mod bitbucket;
 mod bitbucket_server;
+mod comment;
 mod credential;
 mod event;
 mod forge;
 mod gitea;
 mod github;
 mod gitlab;
+mod guard;
 mod notes;
 mod outbox;
 pub mod outcome;
+pub mod provider;
 mod pull_request;
 pub mod revert;
 mod settings;
@@ -27,16 +31,19 @@ mod contract;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use address::{Dialect, ParseAddressError, RepositoryAddress};
 pub use api::Remote;
 pub use azure::AzureDevOps;
 pub use bitbucket::Bitbucket;
 pub use bitbucket_server::BitbucketServer;
+pub use comment::{Comments, comment};
 pub use credential::{AppKey, Credential, Installation};
 pub use event::event;
 pub use forge::{Forge, ForgeError, Rate};
 pub use gitea::Gitea;
 pub use github::{Deployments, GitHub};
 pub use gitlab::GitLab;
+pub use guard::Origin;
 pub use notes::{Notes, REF as NOTES_REF};
 pub use outbox::Outbox;
 pub use outcome::outcome;

@@ -6,6 +6,7 @@ mod effects;
 mod facts;
 mod flux;
 mod judge;
+mod lent;
 mod notice;
 mod notify;
 mod revert;
@@ -38,6 +39,7 @@ use crate::{
 };
 
 pub use flux::FluxOptions;
+pub use lent::{Lender, LentForge};
 pub use notify::NotifyOptions;
 pub use revert::RevertOptions;
 pub use source::{Source, SourceOptions};
@@ -176,6 +178,9 @@ async fn dispatch(
         let Some(key) = change else { return };
         if key.kind == Resource::CANARY.kind && key.group == Resource::CANARY.group {
             shared.start_workers(tasks);
+        }
+        if let Some(reports) = &shared.reports {
+            reports.changed(&key);
         }
         shared.nudge(&key);
     }

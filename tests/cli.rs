@@ -34,6 +34,8 @@ mod repo;
 mod rooms;
 #[path = "cli/run.rs"]
 mod run;
+#[path = "cli/secrets.rs"]
+mod secrets;
 #[path = "cli/sidecar.rs"]
 mod sidecar;
 #[path = "cli/status.rs"]

@@ -9,7 +9,11 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
-use super::{clone::CloneArgs, policy::PolicyArgs};
+use super::{
+    clone::CloneArgs,
+    policy::PolicyArgs,
+    reach::{LendArgs, ReachArgs},
+};
 use crate::{canary::Provider, manifest::ObjectKey, plan::flux::source_resource};
 
 /// A GitOps sidecar for progressive delivery: git push starts a canary, the commit says how it went.
@@ -47,7 +51,7 @@ pub(super) enum Command {
     #[command(
         after_help = "Exit codes: 0 all went well, 1 something failed, 4 not decided yet, 5 nothing was said."
     )]
-    Status(StatusArgs),
+    Status(Box<StatusArgs>),
     /// Serve the embedded cluster, for kubectl and for trying `serin run`
     Cluster(ClusterCommandArgs),
     /// Print the custom resource definitions
@@ -107,15 +111,15 @@ pub(super) struct StatusTargetArgs {
     pub(super) status: Vec<StatusTarget>,
 
     /// Address of the forge, such as https://git.example.com
-    #[arg(long, value_name = "URL", required_if_eq("status", "gitea"))]
+    #[arg(long, value_name = "URL")]
     pub(super) status_url: Option<String>,
 
     /// Repository on the forge
-    #[arg(long, value_name = "OWNER/NAME", required_if_eq("status", "gitea"))]
+    #[arg(long, value_name = "OWNER/NAME")]
     pub(super) status_repo: Option<String>,
 
     /// File that holds the forge's token; read again when it changes
-    #[arg(long, value_name = "FILE", required_if_eq("status", "gitea"))]
+    #[arg(long, value_name = "FILE")]
     pub(super) status_token_file: Option<PathBuf>,
 
     /// Bare repository for the notes, if the checkout is not writable
@@ -128,9 +132,22 @@ pub(super) struct StatusTargetArgs {
 pub(super) enum StatusTarget {
     /// Git notes under refs/notes/serin: git log --notes=serin
     Notes,
+    /// Commit statuses on GitHub
+    #[value(name = "github")]
+    GitHub,
+    /// Commit statuses on GitLab
+    #[value(name = "gitlab")]
+    GitLab,
     /// Commit statuses on Gitea or Forgejo
     #[value(alias = "forgejo")]
     Gitea,
+    /// Build statuses on Bitbucket Cloud
+    Bitbucket,
+    /// Build statuses on Bitbucket Data Center
+    BitbucketServer,
+    /// Commit statuses on Azure DevOps
+    #[value(name = "azuredevops")]
+    AzureDevOps,
     /// Nowhere
     None,
 }
@@ -256,6 +273,10 @@ pub(super) struct RunArgs {
     pub(super) clone: CloneArgs,
 
     #[command(flatten)]
+    pub(super) reach: ReachArgs,
+    #[command(flatten)]
+    pub(super) lend: LendArgs,
+    #[command(flatten)]
     pub(super) policy: PolicyArgs,
 }
 
@@ -314,6 +335,10 @@ pub(super) struct StatusArgs {
     /// Print for people or for programs
     #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
     pub(super) output: Format,
+
+    // The last: its heading holds for all that follows.
+    #[command(flatten)]
+    pub(super) reach: ReachArgs,
 }
 
 /// How data is printed.

@@ -1,6 +1,6 @@
 //! `serin run`: the sidecar.
 
-use std::{net::SocketAddr, path::Path, process::ExitCode};
+use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc};
 
 use tokio::{net::TcpListener, sync::watch};
 
@@ -8,6 +8,7 @@ use super::{
     Failure,
     args::{RunArgs, StatusTarget, StatusTargetArgs, Unrelated},
     origin::Origin,
+    reach::{Lending, ReachArgs},
 };
 use crate::{
     canary::Defaults,
@@ -16,7 +17,7 @@ use crate::{
     error::Classified as _,
     http::{Client, Egress, Rules, SecretFile},
     repo::Touched,
-    report::{ForgeKind, Settings as Forges},
+    report::{Forge, ForgeKind, Settings as Forges},
     runtime::{NotifyOptions, Runtime, Source, SourceOptions},
 };
 
@@ -34,12 +35,31 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
     let on_failure = args.policy.on_failure(&args.to, &args.clone)?;
     let (client, in_cluster, api_host) = cluster::connect(&connection).await?;
     let http = Client::new(egress(&args, in_cluster, api_host.as_deref()).await);
-    let forges = forges(&args.to, origin.checkout.as_deref()).forges(&Client::new(Egress::Open), clock)?;
+    let commits = crate::report::Origin {
+        source: Arc::clone(&origin.repository),
+        mirror_of: args.lend.status_mirror_of.clone(),
+    };
+    let operator = Client::new(Egress::Open);
+    let mut settings = forges(&args.to, &args.reach, origin.checkout.as_deref())?;
+    settings.origin = Some(commits.clone());
+    settings.branch.clone_from(&args.git.branch);
+    let (cluster, changes) = Cluster::new(client, args.cluster.namespace.clone());
+    let lending = Lending {
+        cluster: cluster.clone(),
+        clock,
+        client: operator.clone(),
+        branch: args.git.branch.clone(),
+        origin: commits,
+    };
+    let lent = args.lend.lent(&mut settings, &lending)?;
+    let mut forges = settings.forges(&operator, clock)?;
+    forges
+        .forges
+        .extend(lent.iter().map(|forge| Arc::clone(forge) as Arc<dyn Forge>));
     for error in &forges.warnings {
         let hint = error.hint().unwrap_or_default();
         tracing::warn!(%error, hint, "No git notes: outcomes are told by events only.");
     }
-    let (cluster, changes) = Cluster::new(client, args.cluster.namespace.clone());
     let state_namespace = state_namespace(&args, in_cluster);
     let name = origin.repository.name();
     let mut source = Source::new(
@@ -62,7 +82,11 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
             on_failure,
         },
         clock,
-    );
+    )
+    .with_lent(lent);
+    if args.lend.pull_request_comment {
+        source = source.with_comments(clock);
+    }
     if let Some(options) = origin.flux {
         source = source.with_flux(options);
     }
@@ -174,20 +198,33 @@ async fn egress(args: &RunArgs, in_cluster: bool, api_host: Option<&str>) -> Egr
 }
 
 /// What the flags say about where outcomes are posted.
-pub(super) fn forges(args: &StatusTargetArgs, checkout: Option<&Path>) -> Forges {
+pub(super) fn forges(
+    args: &StatusTargetArgs,
+    reach: &ReachArgs,
+    checkout: Option<&Path>,
+) -> Result<Forges, Failure> {
     let kind = |target: &StatusTarget| match target {
         StatusTarget::Notes => ForgeKind::Notes,
+        StatusTarget::GitHub => ForgeKind::GitHub,
+        StatusTarget::GitLab => ForgeKind::GitLab,
         StatusTarget::Gitea => ForgeKind::Gitea,
+        StatusTarget::Bitbucket => ForgeKind::Bitbucket,
+        StatusTarget::BitbucketServer => ForgeKind::BitbucketServer,
+        StatusTarget::AzureDevOps => ForgeKind::AzureDevOps,
         StatusTarget::None => ForgeKind::None,
     };
-    Forges {
+    Ok(Forges {
         kinds: args.status.iter().map(kind).collect(),
         url: args.status_url.clone(),
         repository: args.status_repo.clone(),
         token_file: args.status_token_file.clone(),
+        token_variable: reach.status_token_env.clone(),
+        route: reach.route()?,
+        branch: None,
+        origin: None,
         checkout: checkout.map(Path::to_owned),
         notes_repo: args.notes_repo.clone(),
-    }
+    })
 }
 
 fn state_namespace(args: &RunArgs, in_cluster: bool) -> String {

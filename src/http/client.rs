@@ -68,12 +68,13 @@ impl Client {
         if let Some(route) = &self.route {
             let route = route()?;
             request.proxy = route.proxy;
+            request.timeout = route.timeout.unwrap_or(request.timeout);
             if request.tls == Tls::default() {
                 request.tls = route.tls;
             }
         }
         let (origin, after, limit) = (request.origin(), request.timeout, request.body_limit);
-        let secrets = redact::secrets(&request.headers);
+        let secrets = redact::secrets(&request.headers, &request.proxy);
         let exchange = async {
             let response = self.transport.send(request).await?;
             let (head, body) = response.into_parts();

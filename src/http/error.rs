@@ -43,6 +43,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The address of a proxy cannot be used.
+    #[error("the proxy's address: {reason}")]
+    BadProxy {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The proxy does not lead there.
     #[error("cannot reach {origin} through {proxy}: {reason}")]
     Proxy {
@@ -121,6 +127,7 @@ impl Classified for Error {
             | Self::Header { .. }
             | Self::Secret { .. }
             | Self::Certificate { .. }
+            | Self::BadProxy { .. }
             | Self::Denied { .. }
             | Self::TooLarge { .. } => Class::UserMustFix,
         }
@@ -139,6 +146,7 @@ impl Classified for Error {
                 Some("write the token, and nothing else, into a file that this process can read".to_owned())
             }
             Self::Certificate { .. } => Some("give it as PEM: -----BEGIN …".to_owned()),
+            Self::BadProxy { .. } => Some("give http://HOST:PORT or https://HOST:PORT".to_owned()),
             Self::Proxy { .. } => Some(
                 "check the proxy's address, user and password; NO_PROXY names hosts that need none"
                     .to_owned(),

@@ -5,20 +5,32 @@ use ::http::{HeaderMap, HeaderValue, header};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 
+use super::{Proxy, Request};
+
 /// What stands in place of a secret.
 const MASK: &str = "***";
 /// Shorter texts are no secrets, and would be found in every word.
 const SHORTEST: usize = 6;
 
-/// The secrets of a request's headers, longest first: each as it is sent, and what is inside.
-pub(super) fn secrets(headers: &HeaderMap) -> Vec<String> {
+/// The secrets that a request is sent with, longest first: each as it is sent, and what is inside.
+pub(super) fn secrets(headers: &HeaderMap, proxy: &Proxy) -> Vec<String> {
     let sensitive = headers.iter().filter(|(name, value)| {
         value.is_sensitive() && !matches!(**name, header::ACCEPT | header::USER_AGENT)
     });
     let mut found: Vec<String> = sensitive.flat_map(|(_, value)| parts(value)).collect();
+    found.extend(proxy.addresses().iter().flat_map(|address| of_address(address)));
     found.retain(|secret| secret.len() >= SHORTEST);
     found.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     found
+}
+
+/// The password in the address of a proxy, and as it is sent.
+fn of_address(address: &str) -> Vec<String> {
+    let Ok(request) = Request::get(address) else {
+        return Vec::new();
+    };
+    let sent = request.headers.get(header::AUTHORIZATION);
+    sent.map(parts).unwrap_or_default()
 }
 
 /// A value, what follows its scheme, and the password in a basic authorization.
@@ -49,34 +61,41 @@ pub(super) fn redact(body: Bytes, secrets: &[String]) -> Bytes {
     }
     let mut text = String::from_utf8_lossy(&body).into_owned();
     for secret in secrets {
-        let json = serde_json::to_string(secret).unwrap_or_default();
         let address: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
-        for form in [secret.as_str(), json.trim_matches('"'), address.as_str()] {
-            if !form.is_empty() {
-                text = text.replace(form, MASK);
-            }
+        let json = escaped(secret);
+        // A text in JSON may be JSON itself. The most escaped form holds the others.
+        for form in [&escaped(&json), &json, secret, &address] {
+            text = text.replace(form.as_str(), MASK);
         }
     }
     text.into()
 }
 
+/// As a text stands in JSON, without the quotes around it.
+fn escaped(text: &str) -> String {
+    let json = serde_json::to_string(text).unwrap_or_default();
+    let inner = json.strip_prefix('"').and_then(|json| json.strip_suffix('"'));
+    inner.unwrap_or(text).to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{Request, Secret};
+    use crate::http::Secret;
 
     #[test]
     fn secrets_are_taken_out_in_every_form_in_which_they_were_sent() {
         let request = Request::get("https://forge.example").unwrap();
         let request = request.basic("ada", &Secret::new("p\"ss/word+1")).unwrap();
         let request = request.header("private-token", "glpat-hidden").unwrap();
-        let secrets = secrets(&request.headers);
+        let proxy = Proxy::At(Secret::new("http://eve:in%2Fner-1@proxy"));
+        let secrets = secrets(&request.headers, &proxy);
         let sent = BASE64_STANDARD.encode("ada:p\"ss/word+1");
         let body = format!(
-            "no: Basic {sent}, p\"ss/word+1, p\\\"ss/word+1, p%22ss%2Fword%2B1, glpat-hidden; ada may not"
+            "no: Basic {sent}, p\"ss/word+1, p\\\"ss/word+1, p%22ss%2Fword%2B1, glpat-hidden, in/ner-1; ada may not"
         );
         let said = redact(body.into(), &secrets);
-        assert_eq!(&said[..], b"no: Basic ***, ***, ***, ***, ***; ada may not");
+        assert_eq!(&said[..], b"no: Basic ***, ***, ***, ***, ***, ***; ada may not");
     }
 
     #[test]
@@ -87,6 +106,6 @@ mod tests {
             .unwrap()
             .header("x-key", "text")
             .unwrap();
-        assert_eq!(secrets(&request.headers), Vec::<String>::new());
+        assert_eq!(secrets(&request.headers, &Proxy::None), Vec::<String>::new());
     }
 }

@@ -4,7 +4,7 @@
 //! addresses from custom resources never go through a proxy: it would resolve their names itself, and the
 //! egress rules could not be kept.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use url::Url;
 
@@ -25,8 +25,8 @@ pub enum Proxy {
 impl Proxy {
     /// Takes an address as a proxy; what is wrong with it is told without quoting it.
     pub fn at(address: Secret) -> Result<Self, Error> {
-        let refuse = |reason: &str| Error::Address {
-            reason: format!("the proxy's address: {reason}"),
+        let refuse = |reason: &str| Error::BadProxy {
+            reason: reason.to_owned(),
         };
         let url = Url::parse(address.expose()).map_err(|error| refuse(&error.to_string()))?;
         if matches!(url.scheme(), "http" | "https") {
@@ -38,6 +38,21 @@ impl Proxy {
     /// Whether a request may pass a proxy.
     pub(super) fn is_used(&self) -> bool {
         *self != Self::None
+    }
+
+    /// The addresses that may be the proxy's, with their secrets.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        match self {
+            Self::None => Vec::new(),
+            Self::At(address) => vec![address.expose().to_owned()],
+            Self::Environment => {
+                let names = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
+                let names = names
+                    .iter()
+                    .flat_map(|name| [(*name).to_owned(), name.to_lowercase()]);
+                names.filter_map(|name| std::env::var(name).ok()).collect()
+            }
+        }
     }
 
     /// As much of the proxy's address as may be told.
@@ -69,6 +84,8 @@ pub struct Route {
     pub proxy: Proxy,
     /// How the two sides prove who they are. A request that says so itself is left alone.
     pub tls: Tls,
+    /// Time for the whole exchange, instead of the usual.
+    pub timeout: Option<Duration>,
 }
 
 /// Where the parts of a [`Route`] are kept. They are read for each request, so a certificate that is renewed
@@ -92,12 +109,21 @@ impl RouteFiles {
             Some(address) => Proxy::at(address.read()?)?,
             None => Proxy::Environment,
         };
-        let pem = |path: &PathBuf| SecretFile::Path(path.clone()).read_text();
-        let ca = self.ca.as_ref().map(pem).transpose()?;
+        let pem = |what: &'static str, path: &PathBuf| {
+            let text = SecretFile::Path(path.clone()).read_text();
+            text.map_err(|error| match error {
+                Error::Secret { place, reason } => Error::Certificate {
+                    what,
+                    reason: format!("{place}: {reason}"),
+                },
+                other => other,
+            })
+        };
+        let ca = self.ca.as_ref().map(|path| pem("CA bundle", path)).transpose()?;
         let identity = match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => Some(Identity {
-                certificate: pem(certificate)?.expose().to_owned(),
-                key: pem(key)?,
+                certificate: pem("client certificate", certificate)?.expose().to_owned(),
+                key: pem("key of the client certificate", key)?,
             }),
             (None, None) => None,
             _ => {
@@ -112,6 +138,10 @@ impl RouteFiles {
             identity,
         };
         tls.check()?;
-        Ok(Route { proxy, tls })
+        Ok(Route {
+            proxy,
+            tls,
+            timeout: None,
+        })
     }
 }

@@ -156,8 +156,8 @@ fn build(egress: &Egress, tls: Option<&Tls>, proxy: &Proxy) -> Result<reqwest::C
         Proxy::None => builder.no_proxy(),
         Proxy::Environment => builder,
         Proxy::At(address) => {
-            let made = reqwest::Proxy::all(address.expose()).map_err(|_| Error::Address {
-                reason: "the proxy's address cannot be used".to_owned(),
+            let made = reqwest::Proxy::all(address.expose()).map_err(|_| Error::BadProxy {
+                reason: "it cannot be used".to_owned(),
             })?;
             // Only this one: what the environment says would be asked first.
             builder.no_proxy().proxy(made)
@@ -186,7 +186,7 @@ fn made(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Error> {
 
 impl Tls {
     /// Checks that certificates and key can be used.
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub fn check(&self) -> Result<(), Error> {
         self.authorities()?;
         self.identity().map(drop)
     }

@@ -109,6 +109,8 @@ resources! {
     KUSTOMIZATION = ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations");
     /// helm.toolkit.fluxcd.io/v2 HelmRelease.
     HELM_RELEASE = ("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases");
+    /// notification.toolkit.fluxcd.io/v1beta3 Provider.
+    PROVIDER = ("notification.toolkit.fluxcd.io", "v1beta3", "Provider", "providers");
     /// flagger.app/v1beta1 Canary.
     CANARY = ("flagger.app", "v1beta1", "Canary", "canaries");
     /// flagger.app/v1beta1 MetricTemplate.

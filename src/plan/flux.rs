@@ -14,12 +14,16 @@ use crate::{
 const MESSAGE: usize = 200;
 /// Where an OCI artifact says which commit it was made from.
 const ORIGIN: &str = "/status/artifact/metadata/org.opencontainers.image.revision";
+/// Where an OCI artifact says which repository it was made from.
+const SOURCE: &str = "/status/artifact/metadata/org.opencontainers.image.source";
 
 /// A GitRepository or an OCIRepository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FluxSource {
     /// Its key.
     pub key: ObjectKey,
+    /// Address of the repository that it is made from, if it says.
+    pub repository: Option<String>,
     /// Flux does not fetch it.
     pub suspended: bool,
     /// What it has now.
@@ -45,6 +49,7 @@ impl FluxSource {
     pub fn read(object: &Object) -> Self {
         Self {
             key: object.key(),
+            repository: repository(object),
             suspended: is_suspended(object),
             artifact: artifact(object),
             trouble: Condition::ready(object)
@@ -52,6 +57,15 @@ impl FluxSource {
                 .map(|ready| ready.text()),
         }
     }
+}
+
+/// A GitRepository names it; an OCI artifact says where it came from.
+fn repository(object: &Object) -> Option<String> {
+    let url = match object.str_at("/kind") {
+        "OCIRepository" => object.str_at(SOURCE),
+        _ => object.str_at("/spec/url"),
+    };
+    Some(url.to_owned()).filter(|url| !url.is_empty())
 }
 
 fn artifact(object: &Object) -> Option<FluxArtifact> {

@@ -31,12 +31,24 @@ pub struct Artifact {
     pub unpacked: Unpacked,
 }
 
+/// Where artifacts are made from.
+#[derive(Debug, Default)]
+enum Origin {
+    /// The source was not read yet.
+    #[default]
+    Unknown,
+    /// This repository, if the source says.
+    Is(Option<String>),
+}
+
 /// The last artifacts of one Flux source.
 #[derive(Debug)]
 pub struct Artifacts {
     name: String,
     path: String,
     kept: Mutex<VecDeque<Artifact>>,
+    /// Where they are made from; not known before the source was read.
+    origin: Mutex<Origin>,
 }
 
 impl Artifacts {
@@ -46,7 +58,13 @@ impl Artifacts {
             name: name.to_owned(),
             path: clean_path(path)?,
             kept: Mutex::default(),
+            origin: Mutex::default(),
         })
+    }
+
+    /// Says which repository they are made from, as far as the source does.
+    pub fn made_from(&self, url: Option<String>) {
+        *self.origin.lock().unwrap_or_else(PoisonError::into_inner) = Origin::Is(url);
     }
 
     /// Takes a newer artifact; the oldest is forgotten when there are more than a few.
@@ -175,6 +193,17 @@ fn bare(artifact: &Artifact) -> Commit {
 }
 
 impl Repository for Artifacts {
+    fn url(&self) -> Result<Option<String>, RepoError> {
+        let origin = self.origin.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*origin {
+            Origin::Is(url) => Ok(url.clone()),
+            Origin::Unknown => Err(RepoError::NoArtifact {
+                source_name: self.name.clone(),
+                id: None,
+            }),
+        }
+    }
+
     fn name(&self) -> String {
         self.name.clone()
     }

@@ -85,6 +85,15 @@ impl Checkout {
         self.lock().common_dir()
     }
 
+    /// Returns the address of the remote `origin`. Read from the configuration of the repository alone, in whatever
+    /// format the rest of it is.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        let config = git2::Config::open(&self.common_dir().join("config")).ok()?;
+        let url = config.get_string("remote.origin.url").ok()?;
+        (!url.trim().is_empty()).then(|| url.trim().to_owned())
+    }
+
     /// Returns the newest revision. Everything is resolved afresh: the link, the repository, HEAD, the ref.
     pub fn newest(&self) -> Result<Revision, RepoError> {
         let mut backend = self.lock();

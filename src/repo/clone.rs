@@ -311,6 +311,10 @@ impl std::fmt::Debug for RemoteClone {
 }
 
 impl Repository for RemoteClone {
+    fn url(&self) -> Result<Option<String>, RepoError> {
+        Ok(Some(self.options.remote.url().as_str().to_owned()))
+    }
+
     fn name(&self) -> String {
         self.options.remote.url().name().to_owned()
     }

@@ -10,6 +10,11 @@ pub trait Repository: fmt::Debug + Send + Sync {
     /// Returns a name for this source, such as that of its directory.
     fn name(&self) -> String;
 
+    /// Returns the address that it is a clone of, if it is one; an error while that is not known yet.
+    fn url(&self) -> Result<Option<String>, RepoError> {
+        Ok(None)
+    }
+
     /// Returns the path below the top of the repository that is read; empty for all.
     fn path(&self) -> &str;
 
@@ -64,6 +69,10 @@ pub trait Repository: fmt::Debug + Send + Sync {
 impl Repository for Checkout {
     fn name(&self) -> String {
         self.name()
+    }
+
+    fn url(&self) -> Result<Option<String>, RepoError> {
+        Ok(self.url())
     }
 
     fn path(&self) -> &str {

@@ -3,7 +3,7 @@
 use crate::http::SecretFile;
 
 /// What a forge is asked with. Kept where it is, and read for each request: what is rotated counts at once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
     /// A token; each forge has its own way to send it.
     Token(SecretFile),
@@ -19,7 +19,7 @@ pub enum Credential {
 }
 
 /// A GitHub App: who it is, and where it is installed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppKey {
     /// Its id, or its client id.
     pub id: String,

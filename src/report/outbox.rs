@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 
 use self::queue::{Action, Budget, Ending, Queue};
 use super::{CommitStatus, Forge, ForgeError};
-use crate::{clock::Clock, error::Classified, repo::CommitId};
+use crate::{clock::Clock, error::Classified, http::excerpt, repo::CommitId};
 
 /// Desired statuses, and who brings them to the forges. Clones share everything.
 #[derive(Clone, Debug)]
@@ -45,6 +45,12 @@ impl Outbox {
             wake: Notify::new(),
             changes: watch::Sender::new(0),
         }))
+    }
+
+    /// Returns the forges that are told.
+    #[must_use]
+    pub fn forges(&self) -> &[Arc<dyn Forge>] {
+        &self.0.forges
     }
 
     /// Says what the status of a context of a commit shall be. Saying the same again does nothing.
@@ -156,7 +162,8 @@ impl Outbox {
     fn finish(&self, action: &Action, ending: Ending) {
         if let (Action::Post { commit, status, .. }, Ending::Posted) = (action, &ending) {
             let (context, state) = (&status.context, status.state);
-            tracing::info!(%commit, context, %state, description = status.description, "Commit status posted.");
+            let description = excerpt(&status.description, CommitStatus::DESCRIPTION);
+            tracing::info!(%commit, context, %state, description, "Commit status posted.");
         }
         self.lock().finish(action, ending, self.0.clock.now());
         self.0.changes.send_modify(|count| *count = count.wrapping_add(1));

@@ -6,10 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use super::{CommitStatus, Credential, Forge, ForgeError, Gitea, Notes, Remote};
+use super::{
+    AzureDevOps, Bitbucket, BitbucketServer, CommitStatus, Credential, Dialect, Forge, ForgeError, GitHub,
+    GitLab, Gitea, Notes, Origin, Remote,
+    guard::{Guarded, Place},
+};
 use crate::{
     clock::Clock,
-    http::{Client, SecretFile, excerpt},
+    http::{Client, RouteFiles, SecretFile, excerpt},
     repo::CommitId,
 };
 
@@ -18,8 +22,18 @@ use crate::{
 pub enum ForgeKind {
     /// Git notes on this machine.
     Notes,
+    /// GitHub and GitHub Enterprise.
+    GitHub,
+    /// GitLab.
+    GitLab,
     /// Gitea or Forgejo.
     Gitea,
+    /// Bitbucket Cloud.
+    Bitbucket,
+    /// Bitbucket Data Center.
+    BitbucketServer,
+    /// Azure DevOps.
+    AzureDevOps,
     /// Nothing.
     None,
 }
@@ -28,15 +42,83 @@ impl FromStr for ForgeKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "notes" => Ok(Self::Notes),
-            "gitea" | "forgejo" => Ok(Self::Gitea),
-            "none" => Ok(Self::None),
-            "github" | "gitlab" | "bitbucket" | "azuredevops" => Err(format!(
-                "`{text}` is not implemented yet; use notes, gitea or none"
-            )),
-            other => Err(format!("`{}` is none of notes, gitea, none", excerpt(other, 40))),
+        let same = |kind: &Self| kind.name() == text || (text == "forgejo" && *kind == Self::Gitea);
+        let found = Self::ALL.into_iter().find(same);
+        found.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("`{}` is none of {names}", excerpt(text, 40))
+        })
+    }
+}
+
+impl ForgeKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Notes,
+        Self::GitHub,
+        Self::GitLab,
+        Self::Gitea,
+        Self::Bitbucket,
+        Self::BitbucketServer,
+        Self::AzureDevOps,
+        Self::None,
+    ];
+
+    /// Returns the name, as in `--status`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Notes => Notes::NAME,
+            Self::GitHub => GitHub::NAME,
+            Self::GitLab => GitLab::NAME,
+            Self::Gitea => Gitea::NAME,
+            Self::Bitbucket => Bitbucket::NAME,
+            Self::BitbucketServer => BitbucketServer::NAME,
+            Self::AzureDevOps => AzureDevOps::NAME,
+            Self::None => "none",
         }
+    }
+
+    /// The address of the forge if none is given.
+    fn url(self) -> Option<&'static str> {
+        match self {
+            Self::GitHub => Some(GitHub::URL),
+            Self::GitLab => Some(GitLab::URL),
+            Self::Bitbucket => Some(Bitbucket::URL),
+            Self::AzureDevOps => Some(AzureDevOps::URL),
+            Self::Notes | Self::Gitea | Self::BitbucketServer | Self::None => None,
+        }
+    }
+
+    /// How addresses of its repositories are read.
+    pub(super) fn dialect(self) -> Dialect {
+        match self {
+            Self::BitbucketServer => Dialect::DataCenter,
+            Self::AzureDevOps => Dialect::Azure,
+            _ => Dialect::Plain,
+        }
+    }
+
+    /// Makes the forge of one repository, which is told only of commits that come from there. Blocks.
+    pub fn make(self, remote: Remote, origin: Option<&Origin>) -> Result<Option<Arc<dyn Forge>>, ForgeError> {
+        let place = Place {
+            url: remote.url.clone(),
+            repository: remote.repository.clone(),
+            dialect: self.dialect(),
+        };
+        let forge: Arc<dyn Forge> = match self {
+            Self::Notes | Self::None => return Ok(None),
+            Self::GitHub => Arc::new(GitHub::new(remote)?),
+            Self::GitLab => Arc::new(GitLab::new(remote)?),
+            Self::Gitea => Arc::new(Gitea::new(remote)?),
+            Self::Bitbucket => Arc::new(Bitbucket::new(remote)?),
+            Self::BitbucketServer => Arc::new(BitbucketServer::new(remote)?),
+            Self::AzureDevOps => Arc::new(AzureDevOps::new(remote)?),
+        };
+        Ok(Some(match origin {
+            Some(origin) => Arc::new(Guarded::new(forge, origin.clone(), place)?),
+            None => forge,
+        }))
     }
 }
 
@@ -51,6 +133,14 @@ pub struct Settings {
     pub repository: Option<String>,
     /// `--status-token-file`.
     pub token_file: Option<PathBuf>,
+    /// `--status-token-env`.
+    pub token_variable: Option<String>,
+    /// How the forge is reached.
+    pub route: RouteFiles,
+    /// The branch that is watched, where it was named.
+    pub branch: Option<String>,
+    /// Where commits come from: the forge must be there too.
+    pub origin: Option<Origin>,
     /// The checkout, for notes.
     pub checkout: Option<PathBuf>,
     /// `--notes-repo`.
@@ -99,15 +189,15 @@ impl Settings {
         for kind in kinds {
             match kind {
                 ForgeKind::None => {}
-                ForgeKind::Gitea => {
-                    let remote = self.remote(Gitea::NAME, client, clock)?;
-                    made.forges.push(Arc::new(Gitea::new(remote)?));
-                }
                 ForgeKind::Notes => match notes() {
                     Ok(notes) => made.forges.push(Arc::new(notes)),
                     Err(error) if implied => made.warnings.push(error),
                     Err(error) => return Err(error),
                 },
+                forge => {
+                    let remote = self.remote(forge, client, clock)?;
+                    made.forges.extend(forge.make(remote, self.origin.as_ref())?);
+                }
             }
         }
         Ok(made)
@@ -125,31 +215,41 @@ impl Settings {
         }
     }
 
-    fn remote(&self, forge: &str, client: &Client, clock: Clock) -> Result<Remote, ForgeError> {
+    fn remote(&self, kind: ForgeKind, client: &Client, clock: Clock) -> Result<Remote, ForgeError> {
+        let forge = kind.name();
         let missing = |flag: &str| ForgeError::Config {
             forge: forge.to_owned(),
             text: format!("{flag} is missing"),
-            hint: format!(
-                "give --status-url URL --status-repo OWNER/NAME --status-token-file FILE ({flag} is not given)"
+            hint: String::from(
+                "give --status-url URL --status-repo OWNER/NAME and a token: --status-token-file FILE, \
+                 --status-token-env NAME or --status-secret NAMESPACE/NAME",
             ),
         };
         let given = |value: &Option<String>, flag| value.clone().ok_or_else(|| missing(flag));
         let (url, repository) = (
-            given(&self.url, "--status-url")?,
+            given(
+                &self.url.clone().or_else(|| kind.url().map(str::to_owned)),
+                "--status-url",
+            )?,
             given(&self.repository, "--status-repo")?,
         );
-        let token = self.token_file.clone();
-        let token = token.ok_or_else(|| missing("--status-token-file"))?;
-        let credential = Credential::Token(SecretFile::Path(token));
+        let token = match (&self.token_file, &self.token_variable) {
+            (Some(path), _) => SecretFile::Path(path.clone()),
+            (None, Some(name)) => SecretFile::Variable(name.clone()),
+            (None, None) => return Err(missing("--status-token-file")),
+        };
+        let credential = Credential::Token(token);
         credential
             .check()
+            .and_then(|()| self.route.read().map(drop))
             .map_err(|error| ForgeError::of_http(forge, &error))?;
+        let route = self.route.clone();
         Ok(Remote {
             url,
             repository,
-            branch: None,
+            branch: self.branch.clone(),
             credential,
-            client: client.clone(),
+            client: client.with_route(move || route.read()),
             clock,
         })
     }
@@ -193,12 +293,9 @@ mod tests {
     #[test]
     fn kinds_are_parsed_and_others_named() {
         assert_eq!("forgejo".parse(), Ok(ForgeKind::Gitea));
-        assert!(
-            "github"
-                .parse::<ForgeKind>()
-                .unwrap_err()
-                .contains("not implemented yet")
-        );
+        for kind in ForgeKind::ALL {
+            assert_eq!(kind.name().parse(), Ok(kind));
+        }
         assert!("hub".parse::<ForgeKind>().is_err());
     }
 

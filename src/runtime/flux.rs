@@ -92,6 +92,9 @@ impl Flux {
         let key = &self.options.source;
         let snapshot = shared.cluster.read(std::slice::from_ref(key));
         let source = snapshot.get(key).map(FluxSource::read)?;
+        if let Some(artifacts) = &self.options.artifacts {
+            artifacts.made_from(source.repository.clone());
+        }
         if let Some(artifact) = &source.artifact
             && let Some(revision) = &artifact.revision
         {

@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
-    Shared,
+    LentForge, Shared,
     commits::Expected,
     flux::{Flux, FluxOptions},
     notify::{Notify, NotifyOptions},
@@ -169,6 +169,20 @@ impl Source {
         Some(Notify::new(options, self.trigger()))
     }
 
+    /// Keeps a comment on each pull request that a commit came from.
+    #[must_use]
+    pub fn with_comments(mut self, clock: Clock) -> Self {
+        self.reports.comment_on_pull_requests(clock);
+        self
+    }
+
+    /// Names those of the forges whose settings the cluster keeps.
+    #[must_use]
+    pub fn with_lent(mut self, lent: Vec<Arc<LentForge>>) -> Self {
+        self.reports.lend(lent);
+        self
+    }
+
     pub(super) fn reports(&self) -> Reports {
         self.reports.clone()
     }
@@ -179,10 +193,9 @@ impl Source {
 
     /// Follows the checkout and delivers reports. Faults are told and tried again; they never end the sidecar.
     pub(super) async fn run(self, shared: Arc<Shared>) {
-        let outbox = self.reports.outbox().clone();
         tokio::select! {
             biased;
-            () = outbox.run() => {}
+            () = self.reports.run() => {}
             () = self.bring(&shared) => {}
             () = self.follow(&shared) => {}
         }

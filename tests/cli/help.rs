@@ -56,7 +56,8 @@ fn of_run() {
                                            all, and `default`]
       -A, --all-namespaces                 Watch all namespaces (the default)
           --status <WHERE>                 Where outcomes are posted; may be repeated [default: notes]
-                                           [possible values: notes, gitea, none]
+                                           [possible values: notes, github, gitlab, gitea, bitbucket,
+                                           bitbucket-server, azuredevops, none]
           --status-url <URL>               Address of the forge, such as https://git.example.com
           --status-repo <OWNER/NAME>       Repository on the forge
           --status-token-file <FILE>       File that holds the forge's token; read again when it changes
@@ -126,6 +127,31 @@ fn of_run() {
           --repo-max-size <SIZE>           Largest size of the clone [default: 2Gi]
           --clone-dir <DIR>                Folder to keep clones in [default: serin/clones in the user's
                                            cache, or one for temporary files]
+
+    Reaching the forge:
+          --status-token-env <NAME>
+              Environment variable that holds the forge's token
+          --status-proxy <URL>
+              Proxy in front of the forge [default: what HTTPS_PROXY and NO_PROXY say]
+          --status-proxy-file <FILE>
+              File that holds the proxy's address, if that needs a user and a password
+          --status-ca-file <FILE>
+              Authorities that the forge's certificate is trusted by, PEM [default: the system's]
+          --status-cert-file <FILE>
+              Certificate to show to the forge, PEM
+          --status-key-file <FILE>
+              Key of that certificate, PEM
+          --status-secret <NAMESPACE/NAME>
+              Secret with the forge's token, and more; watched
+          --status-provider <NAMESPACE/NAME>
+              Notification Provider of Flux that is reused as it is: forge, repository, credentials;
+              watched
+          --status-mirror-of <URL>
+              The forge's repository mirrors the one at this address, which is where the source is
+              cloned from; else the two must be the same
+          --pull-request-comment
+              Keep one comment on each pull request that a commit came from: statuses of a merge commit
+              are not shown there
 
     Policy:
           --judge-by <WHOSE>           Whose thresholds judge a commit that edits them [default: commit]
@@ -197,7 +223,8 @@ fn of_status() {
           --path <SUBDIR>             Folder of the checkout that holds the manifests
           --branch <NAME>             Branch to follow [default: the one that is checked out]
           --status <WHERE>            Where outcomes are posted; may be repeated [default: notes]
-                                      [possible values: notes, gitea, none]
+                                      [possible values: notes, github, gitlab, gitea, bitbucket,
+                                      bitbucket-server, azuredevops, none]
           --status-url <URL>          Address of the forge, such as https://git.example.com
           --status-repo <OWNER/NAME>  Repository on the forge
           --status-token-file <FILE>  File that holds the forge's token; read again when it changes
@@ -206,6 +233,17 @@ fn of_status() {
                                       values: human, json]
       -h, --help                      Print help (see more with '--help')
       -V, --version                   Print version
+
+    Reaching the forge:
+          --status-token-env <NAME>   Environment variable that holds the forge's token
+          --status-proxy <URL>        Proxy in front of the forge [default: what HTTPS_PROXY and
+                                      NO_PROXY say]
+          --status-proxy-file <FILE>  File that holds the proxy's address, if that needs a user and a
+                                      password
+          --status-ca-file <FILE>     Authorities that the forge's certificate is trusted by, PEM
+                                      [default: the system's]
+          --status-cert-file <FILE>   Certificate to show to the forge, PEM
+          --status-key-file <FILE>    Key of that certificate, PEM
 
     Other options:
           --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as

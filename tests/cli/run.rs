@@ -112,26 +112,16 @@ fn without_a_repository_it_does_not_start() {
 fn a_forge_needs_its_flags() {
     let env = environment();
     assert_snapshot!(run(&env, &["--status", "gitea"]), @r#"
-    exit 2
+    exit 1
     --- stderr
-    error: the following required arguments were not provided:
-      --status-url <URL>
-      --status-repo <OWNER/NAME>
-      --status-token-file <FILE>
-
-    Usage: serin run --kubeconfig <FILE> --status <WHERE> --status-url <URL> --status-repo <OWNER/NAME> --status-token-file <FILE>
-
-    For more information, try '--help'.
+    error: gitea: --status-url is missing
+    hint: give --status-url URL --status-repo OWNER/NAME and a token: --status-token-file FILE, --status-token-env NAME or --status-secret NAMESPACE/NAME
     "#);
     assert_snapshot!(run(&env, &["--status", "github"]), @r#"
-    exit 2
+    exit 1
     --- stderr
-    error: invalid value 'github' for '--status <WHERE>'
-      [possible values: notes, gitea, none]
-
-      tip: a similar value exists: 'gitea'
-
-    For more information, try '--help'.
+    error: github: --status-repo is missing
+    hint: give --status-url URL --status-repo OWNER/NAME and a token: --status-token-file FILE, --status-token-env NAME or --status-secret NAMESPACE/NAME
     "#);
     let gitea = [
         "--status",
@@ -190,6 +180,105 @@ fn a_forge_needs_its_flags() {
     --- stderr
     error: gitea: bad address: relative URL without a base
     hint: give the address of the forge as --status-url https://HOST
+    "#);
+}
+
+#[test]
+fn a_forge_is_where_the_commits_come_from() {
+    let env = environment();
+    env.git(&[
+        "remote",
+        "add",
+        "origin",
+        "https://ada:hidden@git.example.com/team/apps.git",
+    ]);
+    env.write("token", "hunter2");
+    let with = |repository: &str, more: &[&str]| {
+        let gitea = ["--status", "gitea", "--status-url", "https://git.example.com"];
+        let rest = ["--status-token-file", "../token", "--status-repo", repository];
+        let all: Vec<&str> = [&gitea[..], &rest[..], more].concat();
+        run(&env, &all)
+    };
+    assert_snapshot!(with("mallory/apps", &[]), @r#"
+    exit 1
+    --- stderr
+    error: gitea: it would post to git.example.com/mallory/apps, but the commits come from git.example.com/team/apps
+    hint: correct the forge's repository; if it is a mirror, or reached by another name, say so with --status-mirror-of URL, the address that the source is cloned from
+    "#);
+    let other = ["--status-mirror-of", "https://git.example.com/mallory/apps"];
+    assert_snapshot!(with("mallory/apps", &other), @r#"
+    exit 1
+    --- stderr
+    error: gitea: the commits come from git.example.com/team/apps, not from what --status-mirror-of names
+    hint: give --status-mirror-of the address that the source is cloned from
+    "#);
+}
+
+#[test]
+fn the_way_to_a_forge_is_checked_at_the_start() {
+    let env = environment();
+    env.write("token", "hunter2");
+    let gitea = ["--status", "gitea", "--status-url", "https://git.example.com"];
+    let rest = ["--status-repo", "team/apps", "--status-token-file", "../token"];
+    let with = |more: &[&str]| {
+        let all: Vec<&str> = [&gitea[..], &rest[..], more].concat();
+        run(&env, &all)
+    };
+    assert_snapshot!(with(&["--status-proxy", "http://ada:hidden@proxy:3128"]), @r#"
+    exit 1
+    --- stderr
+    error: the address in --status-proxy holds credentials, which others can read there
+    hint: write it into a file and give that by --status-proxy-file
+    "#);
+    assert_snapshot!(with(&["--status-cert-file", "../tls.crt"]), @r#"
+    exit 2
+    --- stderr
+    error: the following required arguments were not provided:
+      --status-key-file <FILE>
+
+    Usage: serin run --status-cert-file <FILE> --status-key-file <FILE> --kubeconfig <FILE> --status <WHERE> --status-url <URL> --status-repo <OWNER/NAME> --status-token-file <FILE>
+
+    For more information, try '--help'.
+    "#);
+    assert_snapshot!(with(&["--status-ca-file", "../ca.crt"]), @r#"
+    exit 1
+    --- stderr
+    error: gitea: the CA bundle: file ../ca.crt: No such file or directory (os error 2)
+    hint: give it as PEM: -----BEGIN …
+    "#);
+    env.write("ca.crt", "hidden");
+    assert_snapshot!(with(&["--status-ca-file", "../ca.crt"]), @r#"
+    exit 1
+    --- stderr
+    error: gitea: the CA bundle: it holds no certificate
+    hint: give it as PEM: -----BEGIN …
+    "#);
+    env.write("proxy", "socks5://ada:hidden@proxy");
+    assert_snapshot!(with(&["--status-proxy-file", "../proxy"]), @r#"
+    exit 1
+    --- stderr
+    error: gitea: the proxy's address: only proxies that speak http or https can be used
+    hint: give http://HOST:PORT or https://HOST:PORT
+    "#);
+    assert_snapshot!(run(&env, &["--status", "gitea", "--status-url", "https://git.example.com", "--status-repo", "team/apps",
+        "--status-token-env", "SERIN_TEST_TOKEN"]), @r#"
+    exit 1
+    --- stderr
+    error: gitea: secret environment variable SERIN_TEST_TOKEN: environment variable not found
+    hint: set the variable for this process to the token, and nothing else
+    "#);
+    assert_snapshot!(run(&env, &["--status-secret", "flux-system/forge"]), @r#"
+    exit 1
+    --- stderr
+    error: --status-secret needs one forge that it is for
+    hint: name it with --status
+    "#);
+    assert_snapshot!(run(&env, &["--status-provider", "forge"]), @r#"
+    exit 2
+    --- stderr
+    error: invalid value 'forge' for '--status-provider <NAMESPACE/NAME>': give NAMESPACE/NAME
+
+    For more information, try '--help'.
     "#);
 }
 

@@ -236,6 +236,7 @@ async fn a_proxy_leads_and_resolves_and_sees_nothing_but_the_target() {
     let client = fixed(Route {
         proxy: at(&proxy.url("")),
         tls: trusting(&authority),
+        ..Route::default()
     });
     let url = format!("https://localhost:{port}/secret-path");
     let request = Request::get(&url)
@@ -263,6 +264,7 @@ async fn a_proxy_is_given_its_credentials_and_refusals_do_not_tell_them() {
         fixed(Route {
             proxy: at(&proxy.url(credentials)),
             tls: trusting(&authority),
+            ..Route::default()
         })
     };
     let client = with("user:p%40ss+word@");

@@ -8,13 +8,16 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::store::Owed;
+use super::{super::LentForge, store::Owed};
 use crate::{
     canary::{Canary, CommitReport, Status},
     clock::Clock,
     manifest::{ObjectKey, Resource},
     repo::CommitId,
-    report::{CommitState, CommitStatus, Forge, Outbox, Outcome, aggregate_context, context, outcome},
+    report::{
+        Comments, CommitState, CommitStatus, Forge, Outbox, Outcome, aggregate_context, comment, context,
+        outcome,
+    },
 };
 
 /// Shared by the source and the workers.
@@ -24,6 +27,8 @@ pub(in crate::runtime) struct Reports {
     cluster: Option<String>,
     commits: Arc<Mutex<Commits>>,
     unsaved: Arc<Notify>,
+    lent: Vec<Arc<LentForge>>,
+    comments: Option<Outbox>,
 }
 
 /// The part of the name of an outcome that stands for the manifests themselves.
@@ -97,14 +102,58 @@ impl Reports {
             cluster,
             commits: Arc::default(),
             unsaved: Arc::default(),
+            lent: Vec::new(),
+            comments: None,
+        }
+    }
+
+    pub(super) fn lend(&mut self, lent: Vec<Arc<LentForge>>) {
+        self.lent = lent;
+    }
+
+    /// Keeps a comment on each pull request that a commit came from.
+    pub(super) fn comment_on_pull_requests(&mut self, clock: Clock) {
+        let context = aggregate_context(self.cluster.as_deref());
+        let forges = self.outbox.forges().iter();
+        let comments = forges.filter_map(|forge| Comments::new(Arc::clone(forge), &context));
+        let comments: Vec<Arc<dyn Forge>> = comments.map(|comments| Arc::new(comments) as _).collect();
+        self.comments = Some(Outbox::new(comments, clock));
+    }
+
+    /// Delivers, for ever.
+    pub(super) async fn run(&self) {
+        let comments = async {
+            match &self.comments {
+                Some(comments) => comments.run().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.outbox.run() => {}
+            () = comments => {}
+        }
+    }
+
+    /// Tries forges again at once that are made of what has changed.
+    pub(in crate::runtime) fn changed(&self, key: &ObjectKey) {
+        for forge in self.lent.iter().filter(|forge| forge.is_made_of(key)) {
+            self.outbox.retry(forge.name());
+            if let Some(comments) = &self.comments {
+                comments.retry(&Comments::name_of(&**forge));
+            }
         }
     }
 
     /// Returns when forges have been told all that is owed.
     pub(in crate::runtime) async fn settled(&self) {
         self.outbox.settled().await;
+        if let Some(comments) = &self.comments {
+            comments.settled().await;
+        }
     }
 
+    #[cfg(test)]
     pub(super) fn outbox(&self) -> &Outbox {
         &self.outbox
     }
@@ -147,8 +196,8 @@ impl Reports {
             .order
             .iter()
             .filter_map(|id| Some((id, commits.known.get(id)?)));
-        let open = known
-            .filter(|(id, known)| !known.planned.is_empty() && (!known.is_decided() || self.outbox.owes(id)));
+        let open =
+            known.filter(|(id, known)| !known.planned.is_empty() && (!known.is_decided() || self.owes(id)));
         let owed = open.map(|(id, known)| Owed {
             commit: id.clone(),
             planned: known
@@ -351,11 +400,28 @@ impl Reports {
             })
             .collect();
         drop(commits);
+        if !planned.contains_key(UNRELATED) {
+            self.comment(commit, &planned);
+        }
         let unrelated = planned.get(UNRELATED).filter(|_| planned.len() == 1).cloned();
         if let Some(outcome) = unrelated.or_else(|| outcome::aggregate(&planned)) {
             let context = aggregate_context(self.cluster.as_deref());
             let status = CommitStatus::new(&context, outcome.state, &outcome.description);
             self.post(commit, status);
+        }
+    }
+
+    fn owes(&self, commit: &CommitId) -> bool {
+        let comments = self.comments.as_ref();
+        self.outbox.owes(commit) || comments.is_some_and(|comments| comments.owes(commit))
+    }
+
+    /// Says in a comment what the canaries of a commit say.
+    fn comment(&self, commit: &CommitId, planned: &BTreeMap<String, Outcome>) {
+        let Some(comments) = &self.comments else { return };
+        let context = aggregate_context(self.cluster.as_deref());
+        if let Some(text) = comment(&context, commit, planned) {
+            comments.set(commit, text);
         }
     }
 

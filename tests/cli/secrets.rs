@@ -1,0 +1,416 @@
+//! No secret is ever told: not in logs at their finest, not in what is written to the cluster or to git, not on the
+//! command line, not even if the forge says back all that it was asked with.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+
+use super::environment::{Running, TestEnvironment};
+
+const WEB: &str = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector:
+    matchLabels: {app: web}
+  template:
+    metadata:
+      labels: {app: web}
+    spec:
+      containers:
+      - {name: web, image: 'example.com/web:1'}
+---
+apiVersion: flagger.app/v1beta1
+kind: Canary
+metadata: {name: web}
+spec:
+  provider: kubernetes
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  service: {port: 80}
+  analysis: {interval: 1s, threshold: 1, iterations: 3}
+";
+
+/// A forge, and a proxy, that refuses everything and says back all that it got.
+struct Parrot {
+    port: u16,
+    heard: Arc<Mutex<String>>,
+}
+
+impl Parrot {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heard = Arc::<Mutex<String>>::default();
+        let keep = Arc::clone(&heard);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let keep = Arc::clone(&keep);
+                std::thread::spawn(move || answer(&stream, &keep));
+            }
+        });
+        Self { port, heard }
+    }
+
+    fn heard(&self) -> String {
+        self.heard.lock().unwrap().clone()
+    }
+}
+
+fn answer(stream: &TcpStream, heard: &Mutex<String>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or_default() == 0 {
+            return;
+        }
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+        head += &line;
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok();
+    let all = head + &String::from_utf8_lossy(&body);
+    heard.lock().unwrap().push_str(&all);
+    // People's own words, with the scheme taken off and put on, decoded and not.
+    let decoded: Vec<String> = all
+        .split_whitespace()
+        .filter_map(|word| String::from_utf8(BASE64_STANDARD.decode(word).ok()?).ok())
+        .collect();
+    let text = json!({"message": format!("{decoded:?} {all}"), "errors": [all]}).to_string();
+    let answer = format!(
+        "HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}",
+        text.len()
+    );
+    (&mut &*stream).write_all(answer.as_bytes()).ok();
+}
+
+/// The embedded cluster as its own process.
+struct TestCluster {
+    _process: Running,
+    address: String,
+}
+
+impl TestCluster {
+    fn start(env: &TestEnvironment) -> Self {
+        let process = Running::start(env.serin(&[
+            "cluster",
+            "--listen",
+            "127.0.0.1:0",
+            "--write-kubeconfig",
+            "../kubeconfig",
+        ]));
+        let line = process.wait_for("Kubernetes API on");
+        let address = line.split("http://").nth(1).unwrap();
+        let end = address.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'));
+        Self {
+            address: address[..end.unwrap_or(address.len())].to_owned(),
+            _process: process,
+        }
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: serin\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+             connection: close\r\n\r\n{body}"
+        )
+        .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn create(&self, path: &str, object: &Value) {
+        let answer = self.ask("POST", path, &object.to_string());
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    }
+
+    fn secret(&self, name: &str, data: &Value) {
+        self.create("/api/v1/namespaces/default/secrets", &secret(name, data));
+    }
+
+    fn replace_secret(&self, name: &str, data: &Value) {
+        let path = format!("/api/v1/namespaces/default/secrets/{name}");
+        let answer = self.ask("PUT", &path, &secret(name, data).to_string());
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+
+    fn provider(&self, spec: &Value) {
+        let schema =
+            json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+        self.create(
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+            &json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                "metadata": {"name": "providers.notification.toolkit.fluxcd.io"},
+                "spec": {"group": "notification.toolkit.fluxcd.io", "scope": "Namespaced",
+                    "names": {"kind": "Provider", "plural": "providers", "singular": "provider", "listKind": "ProviderList"},
+                    "versions": [{"name": "v1beta3", "served": true, "storage": true, "schema": schema}]}}),
+        );
+        self.create(
+            "/apis/notification.toolkit.fluxcd.io/v1beta3/namespaces/default/providers",
+            &json!({"apiVersion": "notification.toolkit.fluxcd.io/v1beta3", "kind": "Provider",
+                "metadata": {"name": "status", "namespace": "default"}, "spec": spec}),
+        );
+    }
+}
+
+fn secret(name: &str, data: &Value) -> Value {
+    let mut encoded = data.clone();
+    for value in encoded.as_object_mut().unwrap().values_mut() {
+        *value = BASE64_STANDARD.encode(value.as_str().unwrap()).into();
+    }
+    json!({"apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": name, "namespace": "default"}, "data": encoded})
+}
+
+/// A sidecar that writes what it says into files.
+struct Sidecar {
+    child: Child,
+}
+
+impl Sidecar {
+    fn start(env: &TestEnvironment, mut command: Command) -> Self {
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(File::create(env.path("stdout")).unwrap())
+            .stderr(File::create(env.path("stderr")).unwrap())
+            .spawn()
+            .unwrap();
+        Self { child }
+    }
+
+    fn command_line(&self) -> String {
+        let words = fs::read(format!("/proc/{}/cmdline", self.child.id())).unwrap();
+        String::from_utf8_lossy(&words).replace('\0', " ")
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A credential, as it may be given.
+struct Case {
+    name: &'static str,
+    /// Flags, with `PORT` for the port of the parrot.
+    flags: &'static [&'static str],
+    /// What the parrot must hear: that the credential is used at all.
+    heard: &'static str,
+}
+
+const TOKEN: &str = "tok-a1b2c3d4\"e5/f6";
+const PASSWORD: &str = "p\"ss+w/rd-77";
+const URL: [&str; 6] = [
+    "--status",
+    "gitea",
+    "--status-url",
+    "http://127.0.0.1:PORT",
+    "--status-repo",
+    "team/apps",
+];
+const CASES: &[Case] = &[
+    Case {
+        name: "a file, a certificate, and a proxy with credentials",
+        flags: &[
+            "--status-token-file",
+            "../token",
+            "--status-proxy-file",
+            "../proxy",
+            "--status-cert-file",
+            "../tls.crt",
+            "--status-key-file",
+            "../tls.key",
+        ],
+        heard: "proxy-authorization: Basic ",
+    },
+    Case {
+        name: "the environment",
+        flags: &["--status-token-env", "FORGE_TOKEN"],
+        heard: TOKEN,
+    },
+    Case {
+        name: "a token in a Secret",
+        flags: &["--status-secret", "default/forge"],
+        heard: TOKEN,
+    },
+    Case {
+        name: "a password in a Secret",
+        flags: &["--status-secret", "default/person"],
+        heard: "authorization: Basic ",
+    },
+    Case {
+        name: "a Provider with a proxy and a certificate",
+        flags: &["--status-provider", "default/status"],
+        heard: "proxy-authorization: Basic ",
+    },
+];
+
+/// The secrets, in every form in which they might be told.
+fn forms(key: &str) -> Vec<String> {
+    let mut forms = Vec::new();
+    for secret in [TOKEN, PASSWORD] {
+        let address: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        forms.extend([secret.to_owned(), address, BASE64_STANDARD.encode(secret)]);
+        for user in ["ada", "proxy"] {
+            forms.push(BASE64_STANDARD.encode(format!("{user}:{secret}")));
+        }
+    }
+    let lines = key.lines().filter(|line| !line.starts_with("-----"));
+    forms.extend(lines.map(str::to_owned));
+    forms
+}
+
+#[test]
+fn secrets_are_never_told() {
+    let env = TestEnvironment::new();
+    env.commit("Add web", &[("web.yaml", WEB)]);
+    let parrot = Parrot::start();
+    let made = rcgen::generate_simple_self_signed(vec!["serin".to_owned()]).unwrap();
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let proxy = format!("http://127.0.0.1:{}", parrot.port);
+    let mut proxy_address = url::Url::parse(&proxy).unwrap();
+    proxy_address.set_username("proxy").unwrap();
+    proxy_address.set_password(Some(PASSWORD)).unwrap();
+    for (file, text) in [
+        ("token", TOKEN),
+        ("proxy", proxy_address.as_str()),
+        ("tls.crt", &certificate),
+        ("tls.key", &key),
+    ] {
+        env.write(file, text);
+    }
+    let cluster = TestCluster::start(&env);
+    let proxy_secret = json!({"address": proxy, "username": "proxy", "password": PASSWORD});
+    cluster.secret(
+        "forge",
+        &json!({"token": TOKEN, "tls.crt": certificate, "tls.key": key}),
+    );
+    cluster.secret("person", &json!({"username": "ada", "password": PASSWORD}));
+    cluster.secret("proxy", &proxy_secret);
+    cluster.provider(&json!({"type": "gitea", "address": proxy.clone() + "/team/apps",
+        "secretRef": {"name": "forge"}, "certSecretRef": {"name": "forge"}, "proxySecretRef": {"name": "proxy"}}));
+    let forms = forms(&key);
+    for case in CASES {
+        hold(&env, &cluster, &parrot, case, &forms);
+    }
+}
+
+#[test]
+fn a_token_that_is_rotated_in_the_cluster_counts_without_a_restart() {
+    let env = TestEnvironment::new();
+    env.commit("Add web", &[("web.yaml", WEB)]);
+    let parrot = Parrot::start();
+    let cluster = TestCluster::start(&env);
+    let address = format!("http://127.0.0.1:{}/team/apps", parrot.port);
+    cluster.provider(&json!({"type": "gitea", "address": address, "secretRef": {"name": "forge"}}));
+    let args = [
+        "run",
+        "--apply",
+        "--kubeconfig",
+        "../kubeconfig",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let mut command = env.serin(&args);
+    command.args(["--status-provider", "default/status"]);
+    let _sidecar = Sidecar::start(&env, command);
+    let log = || fs::read_to_string(env.path("stderr")).unwrap();
+    wait_until("the Secret is missed", || {
+        log().contains("there is no Secret default/forge, its secretRef")
+    });
+    cluster.secret("forge", &json!({"token": "first-token"}));
+    wait_until("the first token is used", || {
+        parrot.heard().contains("token first-token")
+    });
+    // A refusal is tried again after minutes; a new token at once.
+    cluster.replace_secret("forge", &json!({"token": "second-token"}));
+    wait_until("the second token is used", || {
+        parrot.heard().contains("token second-token")
+    });
+}
+
+fn hold(env: &TestEnvironment, cluster: &TestCluster, parrot: &Parrot, case: &Case, forms: &[String]) {
+    let port = parrot.port.to_string();
+    let at = if case.flags.contains(&"--status-provider") {
+        &[][..]
+    } else {
+        &URL[..]
+    };
+    let flags = at
+        .iter()
+        .chain(case.flags)
+        .map(|flag| flag.replace("PORT", &port));
+    let mut command = env.serin(&[
+        "run",
+        "--apply",
+        "--kubeconfig",
+        "../kubeconfig",
+        "--listen",
+        "127.0.0.1:0",
+    ]);
+    command
+        .args(flags)
+        .args(["--status", "notes", "--log-level", "trace,serin=trace"])
+        .env("FORGE_TOKEN", TOKEN);
+    parrot.heard.lock().unwrap().clear();
+    // Something to say that was not said before.
+    let image = format!("web:{}", case.name.len());
+    env.commit(case.name, &[("web.yaml", &WEB.replace("web:1", &image))]);
+    let sidecar = Sidecar::start(env, command);
+    let log = || fs::read_to_string(env.path("stderr")).unwrap();
+    wait_until(case.name, || {
+        assert!(!log().contains("error:"), "{}: {}", case.name, log());
+        parrot.heard().to_lowercase().contains(&case.heard.to_lowercase()) && log().contains("not delivered")
+    });
+    let told = [
+        ("stderr", log()),
+        ("stdout", fs::read_to_string(env.path("stdout")).unwrap()),
+        ("command line", sidecar.command_line()),
+        ("events", cluster.ask("GET", "/api/v1/events", "")),
+        (
+            "canaries",
+            cluster.ask("GET", "/apis/flagger.app/v1beta1/canaries", ""),
+        ),
+        ("config maps", cluster.ask("GET", "/api/v1/configmaps", "")),
+        ("notes", env.git(&["log", "--all", "--notes=serin"])),
+    ];
+    assert!(log().contains("TRACE"), "the finest log");
+    for (place, text) in told {
+        // A JSON text in a JSON text escapes as often as it is deep.
+        let text = text.replace('\\', "");
+        for form in forms {
+            if let Some(at) = text.find(form.as_str()) {
+                let from = text[..at].rfind('\n').map_or(0, |at| at + 1);
+                let line: String = text[from..].lines().next().unwrap().chars().take(2000).collect();
+                panic!("{}: {place} tells a secret: {line}", case.name);
+            }
+        }
+    }
+}
