@@ -68,6 +68,11 @@ pub(super) struct Pair<'a> {
     changed: &'a BTreeSet<String>,
     /// The objects that differ.
     differ: BTreeSet<&'a ObjectKey>,
+    /// Those, and the objects whose files differ.
+    near: BTreeSet<&'a ObjectKey>,
+    /// Among them is a config, or what judges a canary.
+    near_configs: bool,
+    near_judges: bool,
 }
 
 impl<'a> Pair<'a> {
@@ -89,17 +94,29 @@ impl<'a> Pair<'a> {
             .parts
             .iter()
             .filter(|part| !in_old.contains(&Arc::as_ptr(part)));
-        let keys = only_old.chain(only_new).flat_map(|part| &part.objects);
-        let keys = keys.map(|(key, _)| &**key);
-        let differ = keys
-            .filter(|key| old.objects.get(*key) != new.objects.get(*key))
-            .collect();
+        let (mut differ, mut near) = (BTreeSet::new(), BTreeSet::new());
+        for (key, placed) in only_old.chain(only_new).flat_map(|part| &part.objects) {
+            let key = &**key;
+            if old.objects.get(key) != new.objects.get(key) {
+                differ.insert(key);
+                near.insert(key);
+            } else if changed.contains(&*placed.file) {
+                near.insert(key);
+            }
+        }
+        let has = |kinds: [Resource; 2]| {
+            near.iter()
+                .any(|key| kinds.iter().any(|resource| resource.kind == key.kind))
+        };
         Self {
             old,
             new,
             settings,
             changed,
+            near_configs: has([Resource::CONFIG_MAP, Resource::SECRET]),
+            near_judges: has([Resource::METRIC_TEMPLATE, Resource::ALERT_PROVIDER]),
             differ,
+            near,
         }
     }
 
@@ -126,33 +143,17 @@ impl<'a> Pair<'a> {
     /// Whether anything that differs can be a matter of this canary at all: most canaries of a large repository
     /// need no closer look.
     pub(super) fn is_near(&self, canary: &ObjectKey, target: &ObjectKey) -> bool {
-        let judges = |key: &&ObjectKey| {
-            [Resource::METRIC_TEMPLATE, Resource::ALERT_PROVIDER]
-                .iter()
-                .any(|resource| resource.kind == key.kind)
-        };
-        if self.differ.contains(canary) || self.differ.contains(target) || self.differ.iter().any(judges) {
+        if self.near_judges || self.near.contains(canary) || self.near.contains(target) {
             return true;
         }
-        let declared = [self.old, self.new].map(|manifests| manifests.objects.get(target));
-        let mut configs = declared
-            .iter()
-            .flatten()
-            .flat_map(|placed| config_references(&placed.object).into_keys());
-        declared
-            .iter()
-            .flatten()
-            .any(|placed| self.changed.contains(&*placed.file))
-            || configs.any(|config| self.differ.contains(&config) || self.is_file_changed(&config))
-            || declared.iter().all(Option::is_none)
-    }
-
-    fn is_file_changed(&self, key: &ObjectKey) -> bool {
-        let placed = [self.old, self.new].map(|manifests| manifests.objects.get(key));
-        placed
-            .iter()
-            .flatten()
-            .any(|placed| self.changed.contains(&*placed.file))
+        let declared = [self.old, self.new].map(|manifests| manifests.object(target));
+        let mut configs = declared.into_iter().flatten().filter(|_| self.near_configs);
+        let refers = |workload| {
+            config_references(workload)
+                .keys()
+                .any(|config| self.near.contains(config))
+        };
+        configs.any(refers) || declared.iter().all(Option::is_none)
     }
 
     /// Returns the effect on a canary and the reasons for it; `None`: it is not touched.

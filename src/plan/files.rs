@@ -105,3 +105,47 @@ impl Files for TreeFiles<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repo::testing::Repo;
+
+    #[test]
+    fn directories_are_told_from_files_that_begin_alike() {
+        let repo = Repo::new();
+        std::os::unix::fs::symlink("a", repo.dir().join("link")).unwrap();
+        let id = repo.commit(&[
+            ("a-b", "1"),
+            ("a/c/d", "2"),
+            ("a/e", "3"),
+            ("a0", "4"),
+            ("b", "5"),
+        ]);
+        let checkout = repo.checkout("");
+        let (cache, tree) = (Cache::default(), checkout.whole_tree(&id).unwrap());
+        let files = TreeFiles::new(&checkout, &cache, &tree);
+        assert_eq!(files.list(""), ["a-b", "a", "a0", "b", "link"]);
+        assert_eq!(files.list("a"), ["c", "e"]);
+        assert_eq!(files.list("nope"), Vec::<String>::new());
+        for (path, is_dir) in [
+            ("", true),
+            ("a", true),
+            ("a/c", true),
+            ("a/e", false),
+            ("a-b", false),
+            ("n", false),
+        ] {
+            assert_eq!(files.is_dir(path), is_dir, "{path}");
+        }
+        let read = |path: &str| {
+            files
+                .file(path)
+                .map(|file| file.map(|file| file.bytes().to_vec()))
+        };
+        assert_eq!(read("a/e"), Ok(Some(b"3".to_vec())));
+        assert_eq!((read("a"), read("nope")), (Ok(None), Ok(None)));
+        assert!(read("link").is_err(), "links are not followed");
+        assert_eq!(files.check(), Ok(()));
+    }
+}

@@ -154,3 +154,51 @@ fn is_manifest(path: &str) -> bool {
         .is_some_and(|(_, end)| matches!(end, "yaml" | "yml" | "json"));
     known && !path.split('/').any(|part| part.starts_with('.'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layout(below: &str, files: &[(&str, &str)]) -> Layout {
+        let mut tree = Tree::default();
+        for (path, _) in files {
+            let id = "0123456789012345678901234567890123456789".parse().unwrap();
+            let entry = Entry { id, mode: Mode::File };
+            tree.files.insert((*path).to_owned(), entry);
+        }
+        let read = |path: &str, _: &Entry| {
+            let text = files
+                .iter()
+                .find(|(known, _)| *known == path)
+                .map_or("", |(_, text)| text);
+            Ok(Arc::new(Nesting::read(text.as_bytes(), dir_of(path))))
+        };
+        Layout::find(&tree, below, read).unwrap()
+    }
+
+    const FILES: [(&str, &str); 9] = [
+        (".github/kustomization.yaml", "resources: [x.yaml]\n"),
+        ("apps/base/kustomization.yaml", "resources: [x.yaml]\n"),
+        ("apps/base/x.yaml", ""),
+        ("apps/component/kustomization.yml", "kind: Component\n"),
+        (
+            "apps/production/kustomization.yaml",
+            "resources: [../base]\ncomponents: [../component]\n",
+        ),
+        ("apps/staging/Kustomization", "bases: [../base/]\n"),
+        ("chart/Chart.yaml", ""),
+        ("chart/templates/kustomization.yaml", "resources: [x.yaml]\n"),
+        ("plain/x.yaml", ""),
+    ];
+
+    #[test]
+    fn directories_that_no_other_refers_to_are_rendered() {
+        let all = layout("", &FILES);
+        assert_eq!(all.roots, ["apps/production", "apps/staging"]);
+        assert_eq!(all.plain, ["plain/x.yaml"]);
+        assert_eq!(all.skipped.len(), 2, "the chart: {:?}", all.skipped);
+        assert_eq!(layout("apps/staging", &FILES).roots, ["apps/staging"]);
+        assert_eq!(layout("apps/base", &FILES).roots, ["apps/base"], "as it is named");
+        assert!(!layout("app", &FILES).found);
+    }
+}

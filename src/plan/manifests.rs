@@ -2,7 +2,7 @@
 //! guessed at.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -122,29 +122,31 @@ impl Manifests {
             skipped,
             ..Self::default()
         };
-        let mut owners: BTreeMap<Arc<ObjectKey>, usize> = BTreeMap::new();
+        // Made only once two parts declare the same.
+        let mut owners: Option<BTreeMap<Arc<ObjectKey>, usize>> = None;
         let mut clashes: BTreeMap<(usize, usize), (usize, ObjectKey)> = BTreeMap::new();
         for (at, part) in parts.iter().enumerate() {
             found.errors.extend(part.errors.iter().cloned());
             found.skipped.extend(part.skipped.iter().cloned());
             found.not_rendered.extend(part.not_rendered.iter().cloned());
             for (key, placed) in &part.objects {
-                let Some(first) = owners.get(key) else {
-                    owners.insert(Arc::clone(key), at);
-                    found.objects.insert(Arc::clone(key), placed.clone());
+                if let Entry::Vacant(entry) = found.objects.entry(Arc::clone(key)) {
+                    entry.insert(placed.clone());
                     continue;
-                };
+                }
+                let owners = owners.get_or_insert_with(|| first_owners(&parts));
+                let first = owners.get(key).copied().unwrap_or(at);
                 found.twice.insert(ObjectKey::clone(key));
                 let is_file = |at: usize| {
                     parts
                         .get(at)
                         .is_some_and(|part| matches!(part.name, PartName::File(_)))
                 };
-                if is_file(*first) && is_file(at) {
+                if is_file(first) && is_file(at) {
                     found.declared_again(key, placed);
                 } else {
                     let (count, _) = clashes
-                        .entry((*first, at))
+                        .entry((first, at))
                         .or_insert_with(|| (0, ObjectKey::clone(key)));
                     *count += 1;
                 }
@@ -204,6 +206,17 @@ impl Manifests {
             hint: "remove one of the two".to_owned(),
         });
     }
+}
+
+/// Returns for each object the first part that declares it.
+fn first_owners(parts: &[Arc<Part>]) -> BTreeMap<Arc<ObjectKey>, usize> {
+    let mut owners = BTreeMap::new();
+    for (at, part) in parts.iter().enumerate() {
+        for (key, _) in &part.objects {
+            owners.entry(Arc::clone(key)).or_insert(at);
+        }
+    }
+    owners
 }
 
 /// Returns the data of a ConfigMap or Secret as text; what is no text is left out.
