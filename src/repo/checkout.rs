@@ -112,7 +112,8 @@ impl Checkout {
     pub(super) fn watched(&self) -> Vec<(PathBuf, bool)> {
         let mut found = BTreeMap::new();
         let dir = self.dir();
-        if std::fs::symlink_metadata(dir).is_ok_and(|meta| meta.is_symlink()) {
+        // A link, or where one was a moment ago.
+        if std::fs::symlink_metadata(dir).map_or(true, |meta| meta.is_symlink()) {
             let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
             found.insert(parent.map_or_else(|| PathBuf::from("."), PathBuf::from), false);
         }

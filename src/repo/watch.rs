@@ -145,8 +145,14 @@ async fn run(
             // Before the look, so that nothing falls between the two.
             watcher = Some(watch_files(&repository, &trigger).await);
         }
-        let seen = look_twice(&repository).await;
-        if last.as_ref() != Some(&seen) {
+        let (seen, was_away) = look_twice(&repository).await;
+        if last.as_ref() == Some(&seen) {
+            if was_away && by_files {
+                // What was away while we began to watch is not watched.
+                watcher = None;
+                continue;
+            }
+        } else {
             last = Some(seen.clone());
             if sender.send(Some(seen)).is_err() {
                 return;
@@ -212,14 +218,16 @@ async fn sleep_or_never(poll: Option<Duration>) {
     }
 }
 
-async fn look_twice(repository: &Arc<dyn Repository>) -> Update {
+/// Looks, and once more if there was nothing to see; tells whether the checkout came back meanwhile.
+async fn look_twice(repository: &Arc<dyn Repository>) -> (Update, bool) {
     if let Ok(revision) = look(repository).await {
-        return Update::Revision(revision);
+        return (Update::Revision(revision), false);
     }
     time::sleep(AGAIN).await;
-    look(repository)
-        .await
-        .map_or_else(Update::Fault, Update::Revision)
+    match look(repository).await {
+        Ok(revision) => (Update::Revision(revision), true),
+        Err(error) => (Update::Fault(error), false),
+    }
 }
 
 async fn look(repository: &Arc<dyn Repository>) -> Result<Revision, RepoError> {

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
     process::Command,
     time::{Duration, Instant},
 };
@@ -236,6 +237,45 @@ fn a_token_reaches_the_remote_and_no_argument_and_no_log() {
     error: the credential does not suffice at URL: fatal: unable to access 'URL/': The requested URL returned error: 403
     hint: give the credential the right to read (or, for pushes, to write) the repository
     "#);
+}
+
+#[test]
+fn a_crash_in_a_fetch_keeps_the_next_process_out_until_git_has_ended() {
+    let env = environment();
+    // Stands in for git: its fetch hangs once the test says so.
+    let script = "#!/bin/sh\ncase \"$*\" in *\" fetch \"*) [ -e ../hang ] && { echo $$ > ../hung; exec sleep 600; };; esac\n\
+                  PATH=${PATH#*:} exec git \"$@\"\n";
+    env.write("bin/git", script);
+    fs::set_permissions(env.path("bin/git"), fs::Permissions::from_mode(0o755)).unwrap();
+    let url = format!("file://{}", env.path("repo").display());
+    let start = || {
+        let mut command = run(&env, &["--repo", &url, "--clone-dir", "../clones"]);
+        let path = std::env::var("PATH").unwrap();
+        command.env("PATH", format!("{}:{path}", env.path("bin").display()));
+        Running::start(command)
+    };
+    env.write("hang", "");
+    let mut first = start();
+    let began = Instant::now();
+    let hung = loop {
+        match fs::read_to_string(env.path("hung")) {
+            Ok(hung) if hung.ends_with('\n') => break hung.trim().to_owned(),
+            _ => assert!(began.elapsed() < Duration::from_secs(60), "no fetch began"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    first.kill();
+    fs::remove_file(env.path("hang")).unwrap();
+    let second = start();
+    second.wait_for("another process keeps the clone");
+    assert!(
+        Command::new("kill")
+            .args(["-9", &hung])
+            .status()
+            .unwrap()
+            .success()
+    );
+    second.wait_for("Serin starts.");
 }
 
 #[test]
