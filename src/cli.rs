@@ -5,6 +5,7 @@ mod clone;
 mod cluster;
 mod crd;
 mod demo;
+mod doctor;
 mod failure;
 mod logging;
 mod origin;
@@ -49,7 +50,9 @@ pub fn main() -> ExitCode {
 fn default_level(command: &Command) -> &'static str {
     match command {
         Command::Run(_) | Command::Cluster(_) => "info",
-        Command::Plan(_) | Command::Render(_) | Command::Status(_) | Command::Crd => "warn",
+        Command::Doctor(_) | Command::Plan(_) | Command::Render(_) | Command::Status(_) | Command::Crd => {
+            "warn"
+        }
         // It shows what goes wrong by itself: that is its point.
         Command::Demo(_) => "error",
     }
@@ -58,6 +61,7 @@ fn default_level(command: &Command) -> &'static str {
 fn command(command: Command, output: &mut Output) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(args) => run::run(*args),
+        Command::Doctor(args) => doctor::run(&args, output),
         Command::Plan(args) => plan::run(&args, output),
         Command::Render(args) => render::run(&args, output),
         Command::Status(args) => status::run(&args, output),

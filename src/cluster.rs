@@ -4,6 +4,7 @@ mod cache;
 mod connect;
 mod error;
 mod lease;
+mod survey;
 mod url;
 mod watch;
 mod writer;
@@ -22,6 +23,7 @@ pub use cache::Scope;
 pub use connect::{ConnectError, Connection, connect};
 pub use error::ClusterError;
 pub use lease::{Lease, LeaseOptions};
+pub use survey::Access;
 
 use cache::Cache;
 

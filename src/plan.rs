@@ -7,6 +7,7 @@ mod attribute;
 mod blame;
 mod cache;
 mod compare;
+pub mod doctor;
 mod files;
 pub mod flux;
 mod human;

@@ -18,6 +18,8 @@ mod crd;
 mod demo;
 #[path = "cli/docs.rs"]
 mod docs;
+#[path = "cli/doctor.rs"]
+mod doctor;
 #[path = "cli/environment.rs"]
 mod environment;
 #[path = "cli/hazards.rs"]

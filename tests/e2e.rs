@@ -10,6 +10,8 @@ mod clone;
 mod components;
 #[path = "e2e/crd.rs"]
 mod crd;
+#[path = "e2e/flux.rs"]
+mod flux;
 #[path = "e2e/manifests.rs"]
 mod manifests;
 #[path = "e2e/revert.rs"]

@@ -47,6 +47,9 @@ pub(super) enum Command {
     /// Print the objects under a path, as kustomize builds them; offline
     #[command(after_help = "Exit codes: 0 rendered, 1 it cannot be rendered: why is on stderr.")]
     Render(RenderArgs),
+    /// Say what in this cluster will fight with a rollout, with the exact fix
+    #[command(after_help = "Exit codes: 0 nothing will fight, 1 something will.")]
+    Doctor(DoctorArgs),
     /// Print the outcomes of a commit
     #[command(
         after_help = "Exit codes: 0 all went well, 1 something failed, 4 not decided yet, 5 nothing was said."
@@ -322,6 +325,41 @@ pub(super) struct RenderArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    pub(super) cluster: ClusterArgs,
+
+    /// Checkout to examine beside the cluster
+    #[arg(long, value_name = "DIR")]
+    pub(super) checkout: Option<PathBuf>,
+
+    /// Folder of the checkout that holds the manifests
+    #[arg(long, default_value = "", value_name = "SUBDIR", hide_default_value = true)]
+    pub(super) path: String,
+
+    /// Service account of the sidecar, whose rights are examined [default: who asks]
+    #[arg(long, value_parser = service_account, value_name = "NAMESPACE/NAME")]
+    pub(super) service_account: Option<String>,
+
+    /// Router of canaries that name none
+    #[arg(long, default_value = "istio", value_parser = provider, value_name = "NAME")]
+    pub(super) mesh_provider: String,
+
+    /// Labels that may select a target's pods
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "app,name,app.kubernetes.io/name",
+        value_name = "LIST"
+    )]
+    pub(super) selector_labels: Vec<String>,
+
+    /// Print for people or for programs
+    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
+    pub(super) output: Format,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct StatusArgs {
     #[command(flatten)]
     pub(super) git: GitArgs,
@@ -406,6 +444,13 @@ fn flux_source(text: &str) -> Result<ObjectKey, String> {
         return Err(wrong());
     }
     Ok(ObjectKey::new(resource, namespace, name))
+}
+
+fn service_account(text: &str) -> Result<String, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => Ok(text.to_owned()),
+        _ => Err("give NAMESPACE/NAME, such as flux-system/serin".to_owned()),
+    }
 }
 
 fn network(text: &str) -> Result<IpNet, String> {

@@ -287,7 +287,7 @@ pub fn is_suspended(object: &Object) -> bool {
 }
 
 /// The objects that a Kustomization applied last: `<namespace>_<name>_<group>_<kind>`.
-fn inventory(object: &Object) -> BTreeSet<(String, String, String, String)> {
+pub(super) fn inventory(object: &Object) -> BTreeSet<(String, String, String, String)> {
     let entries = object
         .value()
         .pointer("/status/inventory/entries")

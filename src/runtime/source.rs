@@ -435,7 +435,11 @@ impl Source {
     fn supersede(&self, shared: &Arc<Shared>, state: &mut Stored, canary: &ObjectKey, by: &CommitId) {
         for waiting in &mut state.waiting {
             let waited = waiting.commit != *by && waiting.canaries.remove(&name(canary));
-            if waited && !shared.is_attributed(canary, waiting.commit.as_str()) {
+            // A commit that Flux could not apply stays one.
+            if waited
+                && !shared.is_attributed(canary, waiting.commit.as_str())
+                && !self.reports.let_stand(&waiting.commit, canary)
+            {
                 self.reports
                     .say(&waiting.commit, canary, &outcome::superseded(by.short()));
             }

@@ -18,6 +18,7 @@ fn of_the_program() {
       run      Run the sidecar: watch a checkout and a cluster, roll out, report on commits
       plan     Print what commits would start, and why; offline
       render   Print the objects under a path, as kustomize builds them; offline
+      doctor   Say what in this cluster will fight with a rollout, with the exact fix
       status   Print the outcomes of a commit
       cluster  Serve the embedded cluster, for kubectl and for trying `serin run`
       crd      Print the custom resource definitions
@@ -206,6 +207,51 @@ fn of_plan() {
 }
 
 #[test]
+fn of_doctor() {
+    let env = TestEnvironment::new();
+    assert_snapshot!(env.show(&["doctor", "-h"]), @"
+    exit 0
+    --- stdout
+    Say what in this cluster will fight with a rollout, with the exact fix
+
+    Usage: serin doctor [OPTIONS]
+
+    Options:
+          --kubeconfig <FILE>
+              Kubeconfig file [default: $KUBECONFIG, ~/.kube/config, or the pod's service account]
+          --context <NAME>
+              Context of the kubeconfig
+      -n, --namespace <NAME>
+              Namespace to watch, and of manifests that name none [default: all, and `default`]
+      -A, --all-namespaces
+              Watch all namespaces (the default)
+          --checkout <DIR>
+              Checkout to examine beside the cluster
+          --path <SUBDIR>
+              Folder of the checkout that holds the manifests
+          --service-account <NAMESPACE/NAME>
+              Service account of the sidecar, whose rights are examined [default: who asks]
+          --mesh-provider <NAME>
+              Router of canaries that name none [default: istio]
+          --selector-labels <LIST>
+              Labels that may select a target's pods [default: app,name,app.kubernetes.io/name]
+          --output <FORMAT>
+              Print for people or for programs [default: human] [possible values: human, json]
+      -h, --help
+              Print help (see more with '--help')
+      -V, --version
+              Print version
+
+    Other options:
+          --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as
+                               serin=debug,kube=info [default: info for run and cluster, warn for the
+                               others, error for demo] [env: SERIN_LOG]
+
+    Exit codes: 0 nothing will fight, 1 something will.
+    ");
+}
+
+#[test]
 fn of_status() {
     let env = TestEnvironment::new();
     assert_snapshot!(env.show(&["status", "-h"]), @r#"
@@ -338,6 +384,7 @@ fn nothing_is_not_a_command() {
       run      Run the sidecar: watch a checkout and a cluster, roll out, report on commits
       plan     Print what commits would start, and why; offline
       render   Print the objects under a path, as kustomize builds them; offline
+      doctor   Say what in this cluster will fight with a rollout, with the exact fix
       status   Print the outcomes of a commit
       cluster  Serve the embedded cluster, for kubectl and for trying `serin run`
       crd      Print the custom resource definitions

@@ -6,6 +6,7 @@
 pub(crate) mod assets;
 pub(crate) mod audit;
 mod control_plane;
+pub(crate) mod flux;
 pub(crate) mod gitea;
 pub(crate) mod kwok;
 mod pki;

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::manifests::{Plan, Router, files};
 use crate::common::lab::assets::Assets;
+use crate::common::lab::flux;
 use crate::common::lab::gitea::{CommitStatus, Gitea};
 use crate::common::lab::process::{Sandbox, hermetic};
 use crate::common::lab::{ADMIN, Lab, SERIN};
@@ -25,9 +26,21 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// Control planes at a time: each takes most of a processor while it starts.
 static SCENES: Semaphore = Semaphore::const_new(2);
 /// Where the sidecar's Lease and state are, as in `deploy/serin.yaml`.
-const STATE_NAMESPACE: &str = "flux-system";
-const REPOSITORY: &str = "fleet";
+pub(crate) const STATE_NAMESPACE: &str = "flux-system";
+pub(crate) const REPOSITORY: &str = "fleet";
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/serin.yaml");
+const DEPLOY_FLUX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/flux.yaml");
+
+/// How the manifests come to the cluster, and the commits to the sidecar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// A checkout; the sidecar applies.
+    Apply,
+    /// Flux applies; its artifacts are read.
+    Artifacts,
+    /// Flux applies; a checkout is read, and Flux says what it applied.
+    BesideFlux,
+}
 
 /// A running scene; everything ends with it.
 pub(crate) struct Scene {
@@ -38,6 +51,7 @@ pub(crate) struct Scene {
     admin: Client,
     folder: tempfile::TempDir,
     flags: Vec<String>,
+    way: Way,
     starts: AtomicUsize,
     _permit: SemaphorePermit<'static>,
 }
@@ -55,13 +69,14 @@ impl Scene {
             prometheus: Prometheus::start(answers(100.0)).await?,
             folder: tempfile::tempdir()?,
             flags: Vec::new(),
+            way: Way::Apply,
             starts: AtomicUsize::new(0),
             _permit: permit,
             plan,
             lab,
         };
         scene.apply(&scene.crds()?)?;
-        scene.apply(&rights()?)?;
+        scene.apply(&rights(DEPLOY)?)?;
         if plan.router == Router::Skipper {
             // Serin applies none: it belongs to whoever runs the cluster.
             let ingress = scene
@@ -86,6 +101,25 @@ impl Scene {
     pub(crate) fn with_flags(mut self, flags: &[&str]) -> Self {
         self.flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
         self
+    }
+
+    /// Starts Flux, and lets the sidecar have its commits this way.
+    pub(crate) async fn with_flux(mut self, way: Way) -> anyhow::Result<Self> {
+        flux::start(&mut self.lab).await?;
+        // In place of those of deploy/serin.yaml: Serin brings nothing from git here.
+        self.kubectl(&["delete", "rolebinding/serin-apply", "--namespace=test"])?;
+        self.apply(&rights(DEPLOY_FLUX)?)?;
+        let nudge = [
+            "--clusterrole=serin-flux-nudge",
+            "--user",
+            SERIN,
+            "--namespace",
+            STATE_NAMESPACE,
+        ];
+        let create = ["create", "rolebinding", "serin-flux-nudge"];
+        self.kubectl(&[create.as_slice(), nudge.as_slice()].concat())?;
+        self.way = way;
+        Ok(self)
     }
 
     async fn init_repository(&self) -> anyhow::Result<()> {
@@ -190,7 +224,6 @@ impl Scene {
             .env("SERIN_LOG", "serin=debug")
             .args([
                 "run",
-                "--apply",
                 "--path=apps",
                 "--namespace=test",
                 "--drain=1s",
@@ -198,7 +231,7 @@ impl Scene {
             ])
             .args(["--no-cross-namespace-refs", "--source-name=apps"])
             .arg(format!("--state-namespace={STATE_NAMESPACE}"))
-            .arg(flag("checkout", &self.path("checkout")))
+            .args(self.source_flags())
             .arg(flag("kubeconfig", &self.lab.kubeconfig_for(SERIN)))
             .arg(format!("--metrics-server={}", self.prometheus.url()))
             .args(self.forge_flags())
@@ -206,14 +239,26 @@ impl Scene {
         self.sandbox().spawn("serin", &mut command)
     }
 
+    fn source_flags(&self) -> Vec<String> {
+        let checkout = flag("checkout", &self.path("checkout"));
+        let flux = format!("--flux={STATE_NAMESPACE}/{REPOSITORY}");
+        match self.way {
+            Way::Apply => vec!["--apply".to_owned(), checkout],
+            Way::Artifacts => vec![flux],
+            Way::BesideFlux => vec![flux, checkout],
+        }
+    }
+
     fn forge_flags(&self) -> Vec<String> {
-        vec![
+        // Notes need a checkout to be kept in.
+        let notes = (self.way != Way::Artifacts).then(|| "--status=notes".to_owned());
+        let gitea = [
             "--status=gitea".to_owned(),
-            "--status=notes".to_owned(),
             format!("--status-url={}", self.gitea.url()),
             format!("--status-repo={}/{REPOSITORY}", Gitea::OWNER),
             flag("status-token-file", &self.path("token")),
-        ]
+        ];
+        notes.into_iter().chain(gitea).collect()
     }
 
     /// Kills the sidecar as `kill -9` does, and starts it again.
@@ -246,6 +291,33 @@ impl Scene {
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .concat();
         Ok((done.status.code(), text))
+    }
+
+    /// Runs `serin doctor` as the administrator: the exit code, and what it finds.
+    pub(crate) fn doctor(&self) -> anyhow::Result<(Option<i32>, Value)> {
+        let mut command = hermetic(Path::new(serin()), self.folder.path());
+        command
+            .args(["doctor", "--output=json"])
+            .arg(flag("kubeconfig", &self.lab.kubeconfig_for(ADMIN)));
+        let done = command.output()?;
+        let found = serde_json::from_slice(&done.stdout)
+            .with_context(|| String::from_utf8_lossy(&done.stderr).into_owned())?;
+        Ok((done.status.code(), found))
+    }
+
+    /// Runs a command line as the administrator would type it.
+    pub(crate) fn shell(&self, line: &str) -> anyhow::Result<String> {
+        let kubectl = Assets::locate()?.binary("kubectl")?;
+        let mut command = hermetic(Path::new("sh"), self.folder.path());
+        let mut paths = vec![kubectl.parent().context("kubectl has no folder")?.to_owned()];
+        paths.extend(std::env::split_paths(
+            &std::env::var_os("PATH").unwrap_or_default(),
+        ));
+        command
+            .env("PATH", std::env::join_paths(paths)?)
+            .env("KUBECONFIG", self.lab.kubeconfig_for(ADMIN))
+            .args(["-c", line]);
+        output(&mut command)
     }
 
     /// Runs kubectl as the administrator.
@@ -399,12 +471,13 @@ pub(crate) fn answers(success_rate: f64) -> impl Fn(&str) -> Answer + Send + Syn
     }
 }
 
-/// Returns the roles and bindings of `deploy/serin.yaml`, for the user that the sidecar is here.
-fn rights() -> anyhow::Result<String> {
+/// Returns the roles and bindings of a file of `deploy/`, for the user that the sidecar is here.
+fn rights(deploy: &str) -> anyhow::Result<String> {
     let mut documents = Vec::new();
-    let deploy = std::fs::read_to_string(DEPLOY).with_context(|| format!("{DEPLOY} cannot be read"))?;
-    for text in deploy.split("\n---\n") {
-        let mut object: Value = serde_saphyr::from_str(text).context("deploy/serin.yaml is not YAML")?;
+    let text = std::fs::read_to_string(deploy).with_context(|| format!("{deploy} cannot be read"))?;
+    for text in text.split("\n---\n") {
+        let mut object: Value =
+            serde_saphyr::from_str(text).with_context(|| format!("{deploy} is not YAML"))?;
         if !object["apiVersion"]
             .as_str()
             .is_some_and(|version| version.starts_with("rbac."))
@@ -419,7 +492,7 @@ fn rights() -> anyhow::Result<String> {
     }
     ensure!(
         documents.len() >= 6,
-        "deploy/serin.yaml has only {} objects of RBAC",
+        "{deploy} has only {} objects of RBAC",
         documents.len()
     );
     Ok(documents.join("\n---\n"))

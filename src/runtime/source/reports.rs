@@ -286,9 +286,14 @@ impl Reports {
         self.lock().get(commit).for_now.contains(&name(canary))
     }
 
+    /// Lets what was said for now be the last word. Gives whether there was such a thing.
+    pub(super) fn let_stand(&self, commit: &CommitId, canary: &ObjectKey) -> bool {
+        self.lock().get(commit).for_now.remove(&name(canary))
+    }
+
     /// Says the last word on a change that never became live: what stands for now, if there is such a thing.
     pub(super) fn give_up(&self, commit: &CommitId, canary: &ObjectKey, outcome: &Outcome) {
-        if self.lock().get(commit).for_now.remove(&name(canary)) {
+        if self.let_stand(commit, canary) {
             self.unsaved.notify_one();
         } else {
             self.say_for_good(commit, canary, outcome);

@@ -21,13 +21,15 @@ rules:
 ";
 
 /// One user per component, so that the audit log can count requests by user; and the groups of each.
-const USERS: [(&str, &str); 6] = [
+const USERS: [(&str, &str); 8] = [
     (super::ADMIN, "system:masters"),
     (super::SERIN, ""),
     ("tester", "system:masters"),
     ("kube-controller-manager", "system:masters"),
     ("kube-scheduler", "system:masters"),
     ("kwok", "system:masters"),
+    (super::flux::SOURCE_CONTROLLER, "system:masters"),
+    (super::flux::KUSTOMIZE_CONTROLLER, "system:masters"),
 ];
 
 /// The controllers that a rollout can notice. The others would only cost.

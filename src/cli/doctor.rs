@@ -1,0 +1,172 @@
+//! `serin doctor`: what in this cluster will fight with a rollout, with the exact fix.
+
+use std::{collections::BTreeSet, path::Path, process::ExitCode, sync::Arc};
+
+use super::{
+    Failure, Output,
+    args::{DoctorArgs, Format},
+};
+use crate::{
+    canary::Defaults,
+    cluster::{self, Access, Cluster, Connection},
+    manifest::Resource,
+    plan::{
+        self, Cache, Manifests, Settings,
+        doctor::{self, Definitions, Denied, Ward},
+    },
+    repo::{Checkout, Options},
+};
+
+/// What a rollout needs in a namespace that has canaries: as in `deploy/`.
+const NEEDED: [(Resource, &str, &[&str]); 6] = [
+    (Resource::CANARY, "", &["get", "list", "watch"]),
+    (Resource::CANARY, "status", &["get", "update"]),
+    (
+        Resource::DEPLOYMENT,
+        "",
+        &["get", "list", "watch", "create", "patch"],
+    ),
+    (
+        Resource::SERVICE,
+        "",
+        &["get", "list", "watch", "create", "patch"],
+    ),
+    (
+        Resource::CONFIG_MAP,
+        "",
+        &["get", "list", "watch", "create", "patch"],
+    ),
+    (Resource::EVENT, "", &["create"]),
+];
+
+/// What is listed where the canaries are.
+const BESIDE: [Resource; 3] = [Resource::DEPLOYMENT, Resource::SERVICE, Resource::INGRESS];
+
+/// What is listed everywhere: Flux keeps its objects in namespaces of their own.
+const EVERYWHERE: [Resource; 4] = [
+    Resource::GIT_REPOSITORY,
+    Resource::OCI_REPOSITORY,
+    Resource::KUSTOMIZATION,
+    Resource::HELM_RELEASE,
+];
+
+/// Exit codes: 0 nothing will fight, 1 something will.
+pub(super) fn run(args: &DoctorArgs, output: &mut Output) -> Result<ExitCode, Failure> {
+    let ward = super::runtime()?.block_on(admit(args))?;
+    let found = doctor::examine(&ward);
+    match args.output {
+        Format::Human => output.data(&doctor::render(&found)),
+        Format::Json => {
+            let document = serde_json::json!({"findings": found});
+            output.line(&serde_json::to_string_pretty(&document).unwrap_or_default());
+        }
+    }
+    Ok(if doctor::is_sick(&found) {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+async fn admit(args: &DoctorArgs) -> Result<Ward, Failure> {
+    let connection = Connection {
+        kubeconfig: args.cluster.kubeconfig.clone(),
+        context: args.cluster.context.clone(),
+    };
+    let (client, _, _) = cluster::connect(&connection).await?;
+    let limit = args.cluster.namespace.as_deref();
+    let (cluster, _changes) = Cluster::new(client, args.cluster.namespace.clone());
+    let mut ward = Ward {
+        defaults: Defaults {
+            mesh_provider: args.mesh_provider.clone(),
+            selector_labels: args.selector_labels.clone(),
+            ..Defaults::default()
+        },
+        ..Ward::default()
+    };
+    ward.admit(cluster.survey(Resource::CANARY, limit).await?.unwrap_or_default());
+    let namespaces: BTreeSet<String> = ward.objects.keys().map(|key| key.namespace.clone()).collect();
+    for resource in EVERYWHERE {
+        ward.admit(cluster.survey(resource, None).await?.unwrap_or_default());
+    }
+    // A Flagger is looked for everywhere, where that is allowed.
+    ward.admit(
+        cluster
+            .survey(Resource::DEPLOYMENT, None)
+            .await?
+            .unwrap_or_default(),
+    );
+    for namespace in &namespaces {
+        for resource in BESIDE {
+            ward.admit(
+                cluster
+                    .survey(resource, Some(namespace))
+                    .await?
+                    .unwrap_or_default(),
+            );
+        }
+        ward.denied.extend(denied(&cluster, namespace, args).await?);
+    }
+    if let Some(canary) = cluster.definition(Resource::CANARY).await? {
+        ward.definitions = Some(Definitions {
+            canary,
+            kustomization: cluster.definition(Resource::KUSTOMIZATION).await?.flatten(),
+        });
+    }
+    if let Some(checkout) = &args.checkout {
+        ward.manifests = Some(manifests(checkout, args, &ward.defaults)?);
+    }
+    Ok(ward)
+}
+
+async fn denied(cluster: &Cluster, namespace: &str, args: &DoctorArgs) -> Result<Vec<Denied>, Failure> {
+    let mut denied = Vec::new();
+    for (resource, subresource, verbs) in NEEDED {
+        for verb in verbs {
+            let access = Access {
+                namespace: namespace.to_owned(),
+                resource,
+                subresource,
+                verb,
+            };
+            let allowed = cluster.allows(&access, args.service_account.as_deref()).await?;
+            if allowed == Some(false) {
+                let resource_name = match subresource {
+                    "" => resource.plural.to_owned(),
+                    part => format!("{}/{part}", resource.plural),
+                };
+                denied.push(Denied {
+                    namespace: namespace.to_owned(),
+                    group: resource.group.to_owned(),
+                    resource: resource_name,
+                    verb: (*verb).to_owned(),
+                });
+            }
+        }
+    }
+    Ok(denied)
+}
+
+fn manifests(dir: &Path, args: &DoctorArgs, defaults: &Defaults) -> Result<Arc<Manifests>, Failure> {
+    let options = Options {
+        branch: None,
+        path: args.path.clone(),
+    };
+    let checkout = Checkout::open(dir, options)?;
+    let settings = Settings {
+        namespace: args
+            .cluster
+            .namespace
+            .clone()
+            .unwrap_or_else(|| "default".to_owned()),
+        defaults: defaults.clone(),
+        ..Settings::default()
+    };
+    let newest = checkout.newest()?;
+    Ok(plan::manifests(
+        &checkout,
+        &Cache::default(),
+        &settings,
+        &newest.id,
+    )?)
+}

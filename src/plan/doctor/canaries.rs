@@ -1,0 +1,217 @@
+//! What is wrong with Canaries and their targets.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{Finding, Severity, Ward, declared_by, flux};
+use crate::{
+    canary::{Canary, SpecError},
+    manifest::{Object, ObjectKey, Resource},
+    plan::target_of,
+};
+
+pub(super) fn examine(ward: &Ward, found: &mut Vec<Finding>) {
+    let mut targets: BTreeMap<ObjectKey, Vec<ObjectKey>> = BTreeMap::new();
+    for object in ward.of(Resource::CANARY) {
+        if let Some(target) = target_of(object) {
+            targets.entry(target).or_default().push(object.key());
+        }
+        match Canary::parse(object, &ward.defaults) {
+            Ok(canary) => {
+                found.extend(stalled(object));
+                found.extend(apex(ward, &canary));
+                found.extend(target(ward, object, &canary));
+            }
+            Err(error) => found.push(invalid(object, &error)),
+        }
+        found.extend(in_git(ward, object));
+    }
+    found.extend(
+        targets
+            .into_iter()
+            .filter_map(|(target, canaries)| rivals(&target, &canaries)),
+    );
+}
+
+fn finding(object: &ObjectKey, code: &'static str, problem: String, fix: String) -> Finding {
+    Finding {
+        severity: Severity::Fight,
+        code,
+        object: object.to_string(),
+        problem,
+        fix,
+    }
+}
+
+fn invalid(object: &Object, error: &SpecError) -> Finding {
+    let hint = error
+        .faults
+        .iter()
+        .map(|fault| format!("{}: {}", fault.field, fault.hint));
+    let hints: Vec<String> = hint.collect();
+    finding(&object.key(), "invalid", error.to_string(), hints.join("\n"))
+}
+
+/// The sidecar itself says that it cannot act.
+fn stalled(object: &Object) -> Option<Finding> {
+    let conditions = object.value().pointer("/status/conditions")?.as_array()?;
+    let text = |condition: &Value, field: &str| {
+        condition
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let stalled = conditions
+        .iter()
+        .find(|condition| text(condition, "type") == "Stalled" && text(condition, "status") == "True")?;
+    let (reason, message) = (text(stalled, "reason"), text(stalled, "message"));
+    let fix = if reason == "NotImplemented" {
+        "leave the field out, or keep this Canary with Flagger, in a namespace that Serin does not watch"
+            .to_owned()
+    } else {
+        format!(
+            "kubectl -n {} describe canary {}",
+            object.namespace(),
+            object.name()
+        )
+    };
+    Some(finding(
+        &object.key(),
+        "stalled",
+        format!("Stalled: {reason}: {message}"),
+        fix,
+    ))
+}
+
+fn rivals(target: &ObjectKey, canaries: &[ObjectKey]) -> Option<Finding> {
+    let [first, second, ..] = canaries else {
+        return None;
+    };
+    let problem = format!("it is the target of {first} and of {second}");
+    let fix = format!("kubectl -n {} delete canary {}", second.namespace, second.name);
+    Some(finding(target, "rivals", problem, fix))
+}
+
+fn target(ward: &Ward, object: &Object, canary: &Canary) -> Vec<Finding> {
+    let Some(target) = target_of(object).and_then(|key| ward.objects.get(&key)) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    if target.key().kind == Resource::DEPLOYMENT.kind {
+        found.extend(labels(target, canary));
+    }
+    found.extend(replicas(ward, target));
+    found
+}
+
+/// The primary's pods must be told from the canary's by a label that the target selects by.
+fn labels(target: &Object, canary: &Canary) -> Option<Finding> {
+    let selector = target
+        .value()
+        .pointer("/spec/selector/matchLabels")
+        .and_then(Value::as_object);
+    let wanted = &canary.spec.selector_labels;
+    if wanted
+        .iter()
+        .any(|label| selector.is_some_and(|labels| labels.contains_key(label)))
+    {
+        return None;
+    }
+    let has: Vec<&str> = selector
+        .into_iter()
+        .flatten()
+        .map(|(label, _)| label.as_str())
+        .collect();
+    let fix = match has.first() {
+        Some(label) => format!("serin run --selector-labels={},{label}", wanted.join(",")),
+        None => format!(
+            "spec:\n  selector:\n    matchLabels:\n      app: {}",
+            target.name()
+        ),
+    };
+    let problem = format!("it selects its pods by none of the labels {}", wanted.join(", "));
+    Some(finding(&target.key(), "labels", problem, fix))
+}
+
+/// Who declares `replicas` scales the target back while Serin scales it.
+fn replicas(ward: &Ward, target: &Object) -> Option<Finding> {
+    let manager = declared_by(target, &["spec", "replicas"])?;
+    let problem =
+        format!("{manager} declares spec.replicas: it scales the target back whenever Serin scales it");
+    let in_git =
+        "take `replicas` out of the manifest in git (an autoscaler, or the rollout, decides)".to_owned();
+    let fix = match flux::fix_of_replicas(ward, target) {
+        Some(fix) => format!("{in_git}, or\n{fix}"),
+        None => in_git,
+    };
+    Some(finding(&target.key(), "replicas", problem, fix))
+}
+
+/// The Services that Serin takes over must not be applied by another one too.
+fn apex(ward: &Ward, canary: &Canary) -> Option<Finding> {
+    let key = apex_key(canary)?;
+    let service = ward.objects.get(&key)?;
+    let manager = declared_by(service, &["spec", "selector"])?;
+    if annotation(service, "kustomize.toolkit.fluxcd.io/reconcile") == "disabled" {
+        return None;
+    }
+    let problem = format!("{manager} declares its selector, which Serin leads to the primary");
+    let patch = json!({"metadata": {"annotations": {"kustomize.toolkit.fluxcd.io/reconcile": "disabled",
+            "helm.toolkit.fluxcd.io/driftDetection": "disabled"}}});
+    let fix = format!(
+        "take the Service out of git: Serin makes it from spec.service of the Canary. Before that, so that it is not pruned:\n\
+             kubectl -n {} patch service {} --type=merge -p {}",
+        key.namespace,
+        key.name,
+        super::quoted(&patch.to_string())
+    );
+    Some(finding(&key, "service", problem, fix))
+}
+
+/// The Service that Serin makes; a Canary of a Service leaves its apex to the user.
+fn apex_key(canary: &Canary) -> Option<ObjectKey> {
+    let made = canary.spec.target.kind.scales();
+    made.then(|| ObjectKey::new(Resource::SERVICE, &canary.namespace, &canary.spec.service.name))
+}
+
+fn annotation<'a>(object: &'a Object, name: &str) -> &'a str {
+    let annotations = object.value().pointer("/metadata/annotations");
+    let text = annotations.and_then(|annotations| annotations.get(name)?.as_str());
+    text.unwrap_or_default()
+}
+
+/// What the checkout declares, and a rollout changes.
+fn in_git(ward: &Ward, canary: &Object) -> Vec<Finding> {
+    let Some(manifests) = &ward.manifests else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    if let Some(key) = target_of(canary)
+        && let Some(placed) = manifests.objects.get(&key)
+        && placed.object.value().pointer("/spec/replicas").is_some()
+    {
+        let problem = format!(
+            "{}:{} declares spec.replicas, which the rollout scales",
+            placed.file, placed.line
+        );
+        let fix = format!("take `replicas` out of {}", placed.file);
+        found.push(finding(&key, "replicas-in-git", problem, fix));
+    }
+    if let Ok(parsed) = Canary::parse(canary, &ward.defaults)
+        && let Some(key) = apex_key(&parsed)
+        && let Some(placed) = manifests.objects.get(&key)
+    {
+        let problem = format!(
+            "{}:{} declares the Service that Serin makes",
+            placed.file, placed.line
+        );
+        let fix = format!(
+            "take the Service out of {}; spec.service of the Canary describes it",
+            placed.file
+        );
+        found.push(finding(&key, "service-in-git", problem, fix));
+    }
+    found
+}

@@ -1,0 +1,89 @@
+//! `serin doctor`, on the embedded cluster.
+
+use insta::assert_snapshot;
+
+use super::{
+    environment::{Running, TestEnvironment},
+    sidecar::WEB,
+};
+
+#[test]
+fn a_cluster_is_examined_and_the_checkout_beside_it() {
+    let env = TestEnvironment::new();
+    env.commit("Add web", &[("web.yaml", WEB)]);
+    let listen = [
+        "cluster",
+        "--listen",
+        "127.0.0.1:0",
+        "--write-kubeconfig",
+        "../kubeconfig",
+    ];
+    let cluster = Running::start(env.serin(&listen));
+    cluster.wait_for("Kubernetes API on");
+    let run = [
+        "run",
+        "--apply",
+        "--kubeconfig",
+        "../kubeconfig",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let sidecar = Running::start(env.serin(&run));
+    sidecar.wait_for("Initialization done! web.default");
+
+    let doctor = ["doctor", "--kubeconfig", "../kubeconfig"];
+    assert_snapshot!(env.show(&doctor), @"
+    exit 0
+    --- stdout
+    Nothing here will fight with a rollout.
+    ");
+    env.edit(
+        "Scale web",
+        "web.yaml",
+        "  selector:\n",
+        "  replicas: 2\n  selector:\n",
+    );
+    let with_checkout = [doctor.as_slice(), &["--checkout", "."]].concat();
+    assert_snapshot!(env.show(&with_checkout), @"
+    exit 1
+    --- stdout
+    fight: Deployment/default/web: web.yaml:1 declares spec.replicas, which the rollout scales
+        take `replicas` out of web.yaml
+
+    1 thing here will fight with a rollout.
+    ");
+    let as_json = [doctor.as_slice(), &["--checkout", ".", "--output", "json"]].concat();
+    assert_snapshot!(env.show(&as_json), @r#"
+    exit 1
+    --- stdout
+    {
+      "findings": [
+        {
+          "code": "replicas-in-git",
+          "fix": "take `replicas` out of web.yaml",
+          "object": "Deployment/default/web",
+          "problem": "web.yaml:1 declares spec.replicas, which the rollout scales",
+          "severity": "fight"
+        }
+      ]
+    }
+    "#);
+}
+
+#[test]
+fn a_cluster_that_is_not_there_is_an_error() {
+    let env = TestEnvironment::new();
+    assert_snapshot!(env.show(&["doctor", "--kubeconfig", "../none"]), @r#"
+    exit 1
+    --- stderr
+    error: cannot use kubeconfig `../none`: failed to read kubeconfig from '"../none"': No such file or directory (os error 2)
+    hint: give another by --kubeconfig FILE, or try it with `kubectl cluster-info`
+    "#);
+    assert_snapshot!(env.show(&["doctor", "--service-account", "serin"]), @"
+    exit 2
+    --- stderr
+    error: invalid value 'serin' for '--service-account <NAMESPACE/NAME>': give NAMESPACE/NAME, such as flux-system/serin
+
+    For more information, try '--help'.
+    ");
+}
