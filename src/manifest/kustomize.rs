@@ -27,7 +27,9 @@ mod select;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod transformers;
 mod twins;
+mod vars;
 mod yaml;
 
 use std::{collections::BTreeSet, sync::Arc};

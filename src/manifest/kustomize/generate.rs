@@ -109,6 +109,11 @@ fn make(
     let line = spot.problem("", "").line;
     let mut item = Item::new(Value::Object(object).into(), spot.file.path().clone(), line, &[]);
     item.hashed = !options.disable_name_suffix_hash;
+    item.made_by = Some(if kind == "Secret" {
+        "SecretGenerator"
+    } else {
+        "ConfigMapGenerator"
+    });
     item.behavior = match generator.behavior.as_str() {
         "replace" => Behavior::Replace,
         "merge" => Behavior::Merge,
@@ -261,7 +266,7 @@ fn inherit(item: &mut Item, old: &Item, behavior: Behavior) {
     let mut fields = vec!["/metadata/labels", "/metadata/annotations"];
     if behavior == Behavior::Merge {
         fields.extend(["/data", "/binaryData"]);
-        item.origin.clone_from(&old.origin);
+        (item.file, item.line, item.made_by) = (old.file.clone(), old.line, old.made_by);
     }
     for pointer in fields {
         let mut both: Map<String, Value> = old.map_at(pointer).cloned().unwrap_or_default();
@@ -283,6 +288,7 @@ fn inherit(item: &mut Item, old: &Item, behavior: Behavior) {
     item.former.clone_from(&old.former);
     item.prefixes.clone_from(&old.prefixes);
     item.suffixes.clone_from(&old.suffixes);
+    item.vars.clone_from(&old.vars);
     item.hashed &= old.hashed;
 }
 

@@ -8,8 +8,8 @@ use super::{
     fault::Outcome,
     fields::{FieldSpec, Leaf, any, visit},
     item::Item,
-    load::{Loaded, Spot},
-    spec::Image,
+    load::Spot,
+    spec::{Image, Replica},
 };
 
 /// Puts images in the place of others.
@@ -167,9 +167,14 @@ fn split(image: &str) -> (&str, &str, &str) {
 }
 
 /// Sets replicas.
-pub(super) fn replicas(items: &mut [Item], loaded: &Loaded, config: &Config) -> Outcome<()> {
-    for (at, replica) in loaded.spec.replicas.iter().enumerate() {
-        let spot = loaded.spot.at(&format!("/replicas/{at}"));
+pub(super) fn replicas(
+    items: &mut [Item],
+    replicas: &[Replica],
+    config: &Config,
+    spot: &Spot,
+) -> Outcome<()> {
+    for (at, replica) in replicas.iter().enumerate() {
+        let spot = spot.at(&format!("/replicas/{at}"));
         let mut found = false;
         for spec in &config.replicas {
             let parts = spec.parts();

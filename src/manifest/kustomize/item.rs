@@ -46,10 +46,10 @@ pub(super) struct Item {
     pub(super) hollow: Arc<[String]>,
     /// Fields that are one and the same to kustomize, as JSON pointers.
     pub(super) twins: Vec<Vec<String>>,
-    /// Where it came from, as `buildMetadata` tells it.
-    pub(super) origin: Option<Arc<Value>>,
-    /// What changed it, as `buildMetadata` tells it.
-    pub(super) changed_by: Vec<Arc<Value>>,
+    /// Variables that are about it.
+    pub(super) vars: Vec<String>,
+    /// The kind of generator that made it.
+    pub(super) made_by: Option<&'static str>,
 }
 
 /// What tells objects apart: two of one key cannot be in one build.
@@ -85,8 +85,8 @@ impl Item {
             behavior: Behavior::Create,
             hollow: hollow.into(),
             twins: Vec::new(),
-            origin: None,
-            changed_by: Vec::new(),
+            vars: Vec::new(),
+            made_by: None,
         }
     }
 

@@ -55,7 +55,7 @@ pub(super) fn annotations(
     set(items, pairs, specs, &spot.at("/commonAnnotations"))
 }
 
-fn set(
+pub(super) fn set(
     items: &mut [Item],
     pairs: &BTreeMap<String, String>,
     specs: &[FieldSpec],

@@ -11,12 +11,14 @@ use super::{
     config::Config,
     fault::{Fault, Outcome},
     generate, images,
-    item::{Id, Item},
+    item::{Id, Item, object_in},
     labels,
     load::{Loaded, Loader, Spot, nowhere},
     names, overlay, patches,
-    place::{Place, is_remote, join},
+    place::{Place, is_remote, join, relative},
     references, replacements,
+    spec::Var,
+    transformers, vars,
 };
 use crate::manifest::Object;
 
@@ -30,6 +32,7 @@ const MAX_OBJECTS: usize = 10_000;
 pub(super) struct Layer {
     pub(super) items: Vec<Item>,
     pub(super) config: Arc<Config>,
+    pub(super) vars: Vec<Var>,
     ids: BTreeSet<Id>,
 }
 
@@ -38,6 +41,7 @@ impl Default for Layer {
         Self {
             items: Vec::new(),
             config: Config::default_fields(),
+            vars: Vec::new(),
             ids: BTreeSet::new(),
         }
     }
@@ -113,6 +117,7 @@ impl<'a> Renderer<'a> {
         let mut layer = self.layer(&place, &loaded, Layer::default())?;
         names::hash(&mut layer.items);
         references::follow(&mut layer.items, &layer.config, &loaded.spot)?;
+        vars::resolve(&mut layer, &loaded.spot)?;
         layer.items.retain(|item| {
             item.annotation("config.kubernetes.io/local-config")
                 .is_none_or(|local| local == "false")
@@ -129,7 +134,10 @@ impl<'a> Renderer<'a> {
                 .wrong(format!("two objects end as {id}"), "give them different names"));
         }
         names::sort(&mut layer.items);
-        layer.items.iter_mut().for_each(tidy);
+        let origins = origins(&loaded)?;
+        for item in &mut layer.items {
+            tidy(item, origins.then_some(dir));
+        }
         overlay.finish(&mut layer.items);
         Ok(layer.items.into_iter().map(rendered).collect())
     }
@@ -280,11 +288,12 @@ impl<'a> Renderer<'a> {
         labels::labels(items, loaded, &config)?;
         labels::annotations(items, &spec.common_annotations, &config.common_annotations, spot)?;
         patches::json6902(&mut self.loader, place, loaded, items)?;
-        images::replicas(items, loaded, &config)?;
+        images::replicas(items, &spec.replicas, &config, spot)?;
         images::images(items, &spec.images, &config.images, spot)?;
         replacements::run(&mut self.loader, place, loaded, items)?;
+        transformers::run(&mut self.loader, place, loaded, items)?;
         layer.count();
-        Ok(())
+        vars::note(loaded, layer)
     }
 }
 
@@ -317,6 +326,9 @@ impl Layer {
 
     fn absorb(&mut self, other: &Self, spot: &Spot) -> Outcome<()> {
         self.add(other.items.iter().cloned(), spot)?;
+        for var in &other.vars {
+            vars::add(&mut self.vars, var, spot)?;
+        }
         if Arc::ptr_eq(&other.config, &self.config) || other.config == Config::default_fields() {
             return Ok(());
         }
@@ -373,20 +385,9 @@ fn refuse(loaded: &Loaded) -> Outcome<()> {
             "`generators` are plugins",
         ),
         (
-            "transformers",
-            !spec.transformers.is_empty(),
-            "`transformers` are not run",
-        ),
-        (
             "validators",
             !spec.validators.is_empty(),
             "`validators` are plugins",
-        ),
-        ("vars", !spec.vars.is_empty(), "`vars` are not followed"),
-        (
-            "buildMetadata",
-            !spec.build_metadata.is_empty(),
-            "`buildMetadata` is not written",
         ),
         (
             "helmCharts",
@@ -405,17 +406,58 @@ fn refuse(loaded: &Loaded) -> Outcome<()> {
     }
 }
 
-/// Leaves out what kustomize leaves out when it prints.
-fn tidy(item: &mut Item) {
-    if item
-        .map_at("/metadata/annotations")
-        .is_some_and(serde_json::Map::is_empty)
-        && let Some(metadata) = item
-            .edit()
-            .get_mut("metadata")
-            .and_then(serde_json::Value::as_object_mut)
+/// Tells whether `buildMetadata` asks for the origin of every object. Only that of the outermost kustomization counts.
+fn origins(loaded: &Loaded) -> Outcome<bool> {
+    let asked = &loaded.spec.build_metadata;
+    match asked.iter().position(|option| option != ORIGINS) {
+        Some(at) => Err(loaded.spot.at(&format!("/buildMetadata/{at}")).beyond(
+            "of `buildMetadata` only originAnnotations are written",
+            "Serin does not render this path: what it depends on is told by its files",
+        )),
+        None => Ok(!asked.is_empty()),
+    }
+}
+
+const ORIGINS: &str = "originAnnotations";
+
+const ORIGIN: &str = "config.kubernetes.io/origin";
+
+/// Annotations that kustomize keeps to itself unless it is asked for them.
+const OWN: [&str; 2] = [ORIGIN, "alpha.config.kubernetes.io/transformations"];
+
+/// Leaves out what kustomize leaves out when it prints, and writes where an object is from if a directory to tell it
+/// from is given.
+fn tidy(item: &mut Item, from: Option<&str>) {
+    let annotations = item.map_at("/metadata/annotations");
+    let is_tidy =
+        annotations.is_none_or(|map| !map.is_empty() && !OWN.iter().any(|own| map.contains_key(*own)));
+    if is_tidy && from.is_none() {
+        return;
+    }
+    let origin = from.map(|dir| origin(item, dir));
+    let Some(metadata) = item.edit().get_mut("metadata") else {
+        return;
+    };
+    let Some(map) = object_in(metadata, "annotations") else {
+        return;
+    };
+    map.retain(|key, _| !OWN.contains(&key.as_str()));
+    map.extend(origin.map(|origin| (ORIGIN.to_owned(), origin.into())));
+    if map.is_empty()
+        && let Some(metadata) = metadata.as_object_mut()
     {
         metadata.remove("annotations");
+    }
+}
+
+/// Where an object is from, as kustomize tells it.
+fn origin(item: &Item, dir: &str) -> String {
+    let path = relative(dir, &item.file);
+    match item.made_by {
+        None => format!("path: {path}\n"),
+        Some(kind) => {
+            format!("configuredIn: {path}\nconfiguredBy:\n  apiVersion: builtin\n  kind: {kind}\n")
+        }
     }
 }
 

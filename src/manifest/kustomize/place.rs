@@ -65,6 +65,17 @@ pub(super) fn join(dir: &str, path: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
+/// The way from a directory to a path.
+pub(super) fn relative(dir: &str, path: &str) -> String {
+    let own: Vec<&str> = dir.split('/').filter(|part| !part.is_empty()).collect();
+    let parts: Vec<&str> = path.split('/').collect();
+    let common = own.iter().zip(&parts).take_while(|(a, b)| a == b).count();
+    let up = std::iter::repeat_n("..", own.len() - common);
+    up.chain(parts.into_iter().skip(common))
+        .collect::<Vec<_>>()
+        .join("/")
+}
+
 /// Tells whether a text names something that is fetched.
 pub(super) fn is_remote(path: &str) -> bool {
     let host = path.split(['/', ':']).next().unwrap_or_default();
@@ -87,6 +98,13 @@ mod tests {
         assert_eq!(join("a", "..").as_deref(), Some(""));
         assert_eq!(join("a", "../.."), None);
         assert_eq!(join("a", "/etc"), None);
+    }
+
+    #[test]
+    fn the_way_from_one_place_to_another() {
+        assert_eq!(relative("a/b", "a/c/d.yaml"), "../c/d.yaml");
+        assert_eq!(relative("", "d.yaml"), "d.yaml");
+        assert_eq!(relative("a", "a/d.yaml"), "d.yaml");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::{
 const OTHER_TYPE: &str = "is not of the type of the field";
 
 /// What is meant where no path is given.
-const NAME: &str = "metadata.name";
+pub(super) const NAME: &str = "metadata.name";
 
 /// Applies the replacements of a kustomization.
 pub(super) fn run(
@@ -179,7 +179,7 @@ fn is_selected(item: &Item, selected: Selected<'_>, name: &str, namespace: &str)
 }
 
 /// Splits a path at dots that are not in brackets; brackets around a plain name only keep its dots.
-fn split_field_path(path: &str) -> Vec<String> {
+pub(super) fn split_field_path(path: &str) -> Vec<String> {
     let mut parts = Vec::new();
     let mut rest = split_path(path, '.').into_iter();
     while let Some(mut part) = rest.next() {
@@ -205,7 +205,7 @@ fn entry(part: &str) -> Option<(&str, &str)> {
     part.strip_prefix('[')?.strip_suffix(']')?.split_once('=')
 }
 
-fn look_up<'a>(value: &'a Value, parts: &[String]) -> Option<&'a Value> {
+pub(super) fn look_up<'a>(value: &'a Value, parts: &[String]) -> Option<&'a Value> {
     let Some((part, rest)) = parts.split_first() else {
         return Some(value);
     };

@@ -312,6 +312,24 @@ impl Kustomization {
         }
     }
 
+    /// A kustomization of nothing but patches.
+    pub(super) fn of_patches(patches: Vec<Patch>, merges: Vec<String>, operations: Vec<Patch>) -> Self {
+        Self {
+            patches,
+            patches_strategic_merge: merges,
+            patches_json6902: operations,
+            ..Self::default()
+        }
+    }
+
+    /// A kustomization of nothing but replacements.
+    pub(super) fn of_replacements(replacements: Vec<ReplacementField>) -> Self {
+        Self {
+            replacements,
+            ..Self::default()
+        }
+    }
+
     pub(super) fn is_component(&self) -> bool {
         self.kind == "Component"
     }
