@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(made.state, CommitState::Failure);
         assert_eq!(
             made.description,
-            "**`serin/eu`**: failure for commit 11111111\n\n| canary | state | |\n|---|---|---|\n\
+            "**`serin/eu`**: failure for commit 1111111\n\n| canary | state | |\n|---|---|---|\n\
              | `test/b` | failure | `rolled back: latency 700 > 500` |\n\
              | `test/a` | success | `promoted, 3 checks passed` |\n"
         );
