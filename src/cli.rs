@@ -7,6 +7,7 @@ mod crd;
 mod demo;
 mod doctor;
 mod failure;
+mod github;
 mod logging;
 mod origin;
 mod output;

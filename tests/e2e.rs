@@ -12,6 +12,8 @@ mod components;
 mod crd;
 #[path = "e2e/flux.rs"]
 mod flux;
+#[path = "e2e/forge.rs"]
+mod forge;
 #[path = "e2e/manifests.rs"]
 mod manifests;
 #[path = "e2e/revert.rs"]

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use super::{
     clone::CloneArgs,
+    github::GitHubArgs,
     policy::PolicyArgs,
     reach::{LendArgs, ReachArgs},
 };
@@ -113,11 +114,12 @@ pub(super) struct StatusTargetArgs {
     #[arg(long = "status", value_enum, value_name = "WHERE")]
     pub(super) status: Vec<StatusTarget>,
 
-    /// Address of the forge, such as https://git.example.com
+    /// Address of the forge, such as https://git.example.com [default: where the source is cloned from, or the
+    /// forge's public address]
     #[arg(long, value_name = "URL")]
     pub(super) status_url: Option<String>,
 
-    /// Repository on the forge
+    /// Repository on the forge [default: the one that the source is cloned from]
     #[arg(long, value_name = "OWNER/NAME")]
     pub(super) status_repo: Option<String>,
 
@@ -147,6 +149,7 @@ pub(super) enum StatusTarget {
     /// Build statuses on Bitbucket Cloud
     Bitbucket,
     /// Build statuses on Bitbucket Data Center
+    #[value(alias = "bitbucketserver")]
     BitbucketServer,
     /// Commit statuses on Azure DevOps
     #[value(name = "azuredevops")]
@@ -280,6 +283,8 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) lend: LendArgs,
     #[command(flatten)]
+    pub(super) github: GitHubArgs,
+    #[command(flatten)]
     pub(super) policy: PolicyArgs,
 }
 
@@ -377,6 +382,8 @@ pub(super) struct StatusArgs {
     // The last: its heading holds for all that follows.
     #[command(flatten)]
     pub(super) reach: ReachArgs,
+    #[command(flatten)]
+    pub(super) github: GitHubArgs,
 }
 
 /// How data is printed.

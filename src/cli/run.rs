@@ -7,6 +7,7 @@ use tokio::{net::TcpListener, sync::watch};
 use super::{
     Failure,
     args::{RunArgs, StatusTarget, StatusTargetArgs, Unrelated},
+    github::GitHubArgs,
     origin::Origin,
     reach::{Lending, ReachArgs},
 };
@@ -40,7 +41,8 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
         mirror_of: args.lend.status_mirror_of.clone(),
     };
     let operator = Client::new(Egress::Open);
-    let mut settings = forges(&args.to, &args.reach, origin.checkout.as_deref())?;
+    let mut settings = forges(&args.to, &args.reach, &args.github, origin.checkout.as_deref())?;
+    settings.clone_url = origin.repository.url()?;
     settings.origin = Some(commits.clone());
     settings.branch.clone_from(&args.git.branch);
     let (cluster, changes) = Cluster::new(client, args.cluster.namespace.clone());
@@ -201,6 +203,7 @@ async fn egress(args: &RunArgs, in_cluster: bool, api_host: Option<&str>) -> Egr
 pub(super) fn forges(
     args: &StatusTargetArgs,
     reach: &ReachArgs,
+    github: &GitHubArgs,
     checkout: Option<&Path>,
 ) -> Result<Forges, Failure> {
     let kind = |target: &StatusTarget| match target {
@@ -213,18 +216,19 @@ pub(super) fn forges(
         StatusTarget::AzureDevOps => ForgeKind::AzureDevOps,
         StatusTarget::None => ForgeKind::None,
     };
-    Ok(Forges {
+    let mut forges = Forges {
         kinds: args.status.iter().map(kind).collect(),
         url: args.status_url.clone(),
         repository: args.status_repo.clone(),
         token_file: args.status_token_file.clone(),
         token_variable: reach.status_token_env.clone(),
         route: reach.route()?,
-        branch: None,
-        origin: None,
         checkout: checkout.map(Path::to_owned),
         notes_repo: args.notes_repo.clone(),
-    })
+        ..Forges::default()
+    };
+    github.add_to(&mut forges);
+    Ok(forges)
 }
 
 fn state_namespace(args: &RunArgs, in_cluster: bool) -> String {

@@ -26,7 +26,8 @@ pub(super) fn run(args: &StatusArgs, output: &mut Output) -> Result<ExitCode, Fa
     let runtime = super::runtime()?;
     let _inside = runtime.enter();
     let http = Client::new(Egress::Open);
-    let settings = super::run::forges(&args.from, &args.reach, Some(checkout.dir()))?;
+    let mut settings = super::run::forges(&args.from, &args.reach, &args.github, Some(checkout.dir()))?;
+    settings.clone_url = checkout.url();
     let forges = settings.readers(&http, Clock::system())?;
     let mut found = Vec::new();
     for forge in &forges {

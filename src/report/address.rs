@@ -36,11 +36,11 @@ pub(super) fn forge_and_repository(
     let url = Url::parse(text)
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https"));
-    let path = match (&url, text.split_once("://")) {
-        (Some(url), _) => decoded(url.path()),
-        (None, Some(_)) => of_url(text).ok_or(ParseAddressError)?.1,
-        (None, None) => of_scp(text).ok_or(ParseAddressError)?.1,
-    };
+    let (host, path) = match text.split_once("://") {
+        Some(_) => of_url(text),
+        None => of_scp(text),
+    }
+    .ok_or(ParseAddressError)?;
     let site = match &url {
         Some(url) => url.origin().ascii_serialization(),
         None => format!("https://{}", same.host),
@@ -49,10 +49,11 @@ pub(super) fn forge_and_repository(
     let path = path.strip_suffix(".git").unwrap_or(path);
     match dialect {
         Dialect::Plain => Ok((site, path.to_owned())),
-        Dialect::Azure => Ok((
-            "https://dev.azure.com".to_owned(),
-            azure(same.host, &parts(path)).1,
-        )),
+        Dialect::Azure => {
+            let (host, path) = azure(self::site(&host.to_lowercase()), &parts(path));
+            let public = host == "dev.azure.com";
+            Ok((if public { format!("https://{host}") } else { site }, path))
+        }
         Dialect::DataCenter if url.is_none() => Err(ParseAddressError),
         Dialect::DataCenter => {
             let context = path
@@ -62,6 +63,29 @@ pub(super) fn forge_and_repository(
             Ok((site.trim_end_matches('/').to_owned(), data_center(&parts(path))))
         }
     }
+}
+
+/// Says where a forge is, given the address that a source is a clone of: its address, if that can be known, and the
+/// repository there. `url` is the address of the forge, if that was given.
+pub(super) fn where_is(clone: &str, dialect: Dialect, url: Option<&str>) -> Option<(Option<String>, String)> {
+    let Ok((site, path)) = forge_and_repository(clone, dialect) else {
+        // Bitbucket Data Center by ssh: not at which address it is, but what the repository is.
+        let address = RepositoryAddress::parse(clone, dialect).ok()?;
+        return Some((None, address.path));
+    };
+    if dialect != Dialect::Plain {
+        return Some((Some(site), path));
+    }
+    // A forge may be served under a path, which is no part of the repository's name.
+    let under = url
+        .and_then(|url| Url::parse(url).ok())
+        .map(|url| decoded(url.path()));
+    let under = under.as_deref().unwrap_or_default().trim_matches('/');
+    let path = match path.strip_prefix(under) {
+        Some(rest) if !under.is_empty() && rest.starts_with('/') => rest.trim_start_matches('/').to_owned(),
+        _ => path,
+    };
+    Some((Some(site), path))
 }
 
 fn parts(path: &str) -> Vec<&str> {
@@ -130,7 +154,8 @@ fn of_scp(text: &str) -> Option<(String, String)> {
     // A path with a colon, a drive, or another transport; or credentials, which must not be taken for a path.
     let is_host = host.len() > 1 && !host.contains(['/', '\\', ' ']) && !path.is_empty();
     let is_host = is_host && !path.starts_with(':') && !path.contains('@');
-    is_host.then(|| (host.to_owned(), path.to_owned()))
+    // No forge has names with a percent sign; Azure DevOps writes a space as %20 here, too.
+    is_host.then(|| (host.to_owned(), decoded(path)))
 }
 
 fn decoded(path: &str) -> String {

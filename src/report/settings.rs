@@ -7,8 +7,9 @@ use std::{
 };
 
 use super::{
-    AzureDevOps, Bitbucket, BitbucketServer, CommitStatus, Credential, Dialect, Forge, ForgeError, GitHub,
-    GitLab, Gitea, Notes, Origin, Remote,
+    AppKey, AzureDevOps, Bitbucket, BitbucketServer, CommitStatus, Credential, Deployments, Dialect, Forge,
+    ForgeError, GitHub, GitLab, Gitea, Notes, Origin, Remote,
+    address::where_is,
     guard::{Guarded, Place},
 };
 use crate::{
@@ -38,11 +39,17 @@ pub enum ForgeKind {
     None,
 }
 
+/// Other names for `--status`: who serves Gitea's API, and as Flux writes it.
+const ALIASES: [(&str, ForgeKind); 2] = [
+    ("forgejo", ForgeKind::Gitea),
+    ("bitbucketserver", ForgeKind::BitbucketServer),
+];
+
 impl FromStr for ForgeKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let same = |kind: &Self| kind.name() == text || (text == "forgejo" && *kind == Self::Gitea);
+        let same = |kind: &Self| kind.name() == text || ALIASES.contains(&(text, *kind));
         let found = Self::ALL.into_iter().find(same);
         found.ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
@@ -101,11 +108,7 @@ impl ForgeKind {
 
     /// Makes the forge of one repository, which is told only of commits that come from there. Blocks.
     pub fn make(self, remote: Remote, origin: Option<&Origin>) -> Result<Option<Arc<dyn Forge>>, ForgeError> {
-        let place = Place {
-            url: remote.url.clone(),
-            repository: remote.repository.clone(),
-            dialect: self.dialect(),
-        };
+        let place = self.place(&remote);
         let forge: Arc<dyn Forge> = match self {
             Self::Notes | Self::None => return Ok(None),
             Self::GitHub => Arc::new(GitHub::new(remote)?),
@@ -115,11 +118,28 @@ impl ForgeKind {
             Self::BitbucketServer => Arc::new(BitbucketServer::new(remote)?),
             Self::AzureDevOps => Arc::new(AzureDevOps::new(remote)?),
         };
-        Ok(Some(match origin {
-            Some(origin) => Arc::new(Guarded::new(forge, origin.clone(), place)?),
-            None => forge,
-        }))
+        guarded(forge, origin, place).map(Some)
     }
+
+    fn place(self, remote: &Remote) -> Place {
+        Place {
+            url: remote.url.clone(),
+            repository: remote.repository.clone(),
+            dialect: self.dialect(),
+        }
+    }
+}
+
+/// Keeps a forge to where the commits come from. Blocks.
+fn guarded(
+    forge: Arc<dyn Forge>,
+    origin: Option<&Origin>,
+    place: Place,
+) -> Result<Arc<dyn Forge>, ForgeError> {
+    Ok(match origin {
+        Some(origin) => Arc::new(Guarded::new(forge, origin.clone(), place)?),
+        None => forge,
+    })
 }
 
 /// Where commit statuses go.
@@ -137,8 +157,14 @@ pub struct Settings {
     pub token_variable: Option<String>,
     /// How the forge is reached.
     pub route: RouteFiles,
+    /// A GitHub App in place of a token.
+    pub app: Option<AppKey>,
+    /// `--github-deployments`: the environment.
+    pub deployments: Option<String>,
     /// The branch that is watched, where it was named.
     pub branch: Option<String>,
+    /// The address that the source is a clone of: where nothing else is said, the forge is there.
+    pub clone_url: Option<String>,
     /// Where commits come from: the forge must be there too.
     pub origin: Option<Origin>,
     /// The checkout, for notes.
@@ -186,6 +212,7 @@ impl Settings {
         };
         kinds.sort_unstable();
         kinds.dedup();
+        self.check(&kinds)?;
         for kind in kinds {
             match kind {
                 ForgeKind::None => {}
@@ -196,11 +223,79 @@ impl Settings {
                 },
                 forge => {
                     let remote = self.remote(forge, client, clock)?;
+                    let deployments = self.deployments(&remote)?;
                     made.forges.extend(forge.make(remote, self.origin.as_ref())?);
+                    made.forges.extend(deployments);
                 }
             }
         }
         Ok(made)
+    }
+
+    /// The flags are those of one forge.
+    fn check(&self, kinds: &[ForgeKind]) -> Result<(), ForgeError> {
+        let mut forges = kinds
+            .iter()
+            .filter(|kind| !matches!(kind, ForgeKind::Notes | ForgeKind::None));
+        let config = |forge: &str, text: String, hint: &str| ForgeError::Config {
+            forge: forge.to_owned(),
+            text,
+            hint: hint.to_owned(),
+        };
+        let first = forges.next().copied();
+        if let (Some(first), Some(second)) = (first, forges.next()) {
+            return Err(config(
+                second.name(),
+                format!(
+                    "the flags --status-… are of one forge, and there is {} already",
+                    first.name()
+                ),
+                "name the other one by a Provider of Flux: --status-provider NAMESPACE/NAME",
+            ));
+        }
+        if (self.app.is_some() || self.deployments.is_some()) && first != Some(ForgeKind::GitHub) {
+            return Err(config(
+                GitHub::NAME,
+                "the flags --github-… are for --status github".to_owned(),
+                "add --status github, or leave them out",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The deployments of a repository on GitHub, where they were asked for.
+    fn deployments(&self, remote: &Remote) -> Result<Option<Arc<dyn Forge>>, ForgeError> {
+        let Some(environment) = &self.deployments else {
+            return Ok(None);
+        };
+        let place = ForgeKind::GitHub.place(remote);
+        let forge = Arc::new(Deployments::new(remote.clone(), environment)?);
+        guarded(forge, self.origin.as_ref(), place).map(Some)
+    }
+
+    /// Finds out where the forge is: the address of the source says what the flags do not.
+    fn place(&self, kind: ForgeKind) -> Result<(String, String), ForgeError> {
+        let missing = |flag: &str| ForgeError::Config {
+            forge: kind.name().to_owned(),
+            text: format!("{flag} is missing, and the source's address does not tell it"),
+            hint: "give --status-url URL --status-repo OWNER/NAME".to_owned(),
+        };
+        let is_mirror = self
+            .origin
+            .as_ref()
+            .is_some_and(|origin| origin.mirror_of.is_some());
+        let source = self.clone_url.as_deref().filter(|_| !is_mirror);
+        let told = source.and_then(|source| where_is(source, kind.dialect(), self.url.as_deref()));
+        let repository = self.repository.clone();
+        let repository = repository.or_else(|| told.as_ref().map(|(_, repository)| repository.clone()));
+        let repository = repository.ok_or_else(|| missing("--status-repo"))?;
+        let url = self.url.clone().or_else(|| {
+            // Another repository may be anywhere.
+            let same = told.filter(|(_, there)| there.eq_ignore_ascii_case(repository.trim_matches('/')));
+            same.and_then(|(url, _)| url)
+        });
+        let url = url.or_else(|| kind.url().map(str::to_owned));
+        Ok((url.ok_or_else(|| missing("--status-url"))?, repository))
     }
 
     fn notes(&self, clock: Clock) -> Result<Notes, ForgeError> {
@@ -220,25 +315,17 @@ impl Settings {
         let missing = |flag: &str| ForgeError::Config {
             forge: forge.to_owned(),
             text: format!("{flag} is missing"),
-            hint: String::from(
-                "give --status-url URL --status-repo OWNER/NAME and a token: --status-token-file FILE, \
-                 --status-token-env NAME or --status-secret NAMESPACE/NAME",
-            ),
+            hint: "give a token: --status-token-file FILE, --status-token-env NAME or --status-secret \
+                   NAMESPACE/NAME"
+                .to_owned(),
         };
-        let given = |value: &Option<String>, flag| value.clone().ok_or_else(|| missing(flag));
-        let (url, repository) = (
-            given(
-                &self.url.clone().or_else(|| kind.url().map(str::to_owned)),
-                "--status-url",
-            )?,
-            given(&self.repository, "--status-repo")?,
-        );
-        let token = match (&self.token_file, &self.token_variable) {
-            (Some(path), _) => SecretFile::Path(path.clone()),
-            (None, Some(name)) => SecretFile::Variable(name.clone()),
-            (None, None) => return Err(missing("--status-token-file")),
+        let (url, repository) = self.place(kind)?;
+        let credential = match (&self.app, &self.token_file, &self.token_variable) {
+            (Some(app), _, _) => Credential::App(app.clone()),
+            (None, Some(path), _) => Credential::Token(SecretFile::Path(path.clone())),
+            (None, None, Some(name)) => Credential::Token(SecretFile::Variable(name.clone())),
+            (None, None, None) => return Err(missing("--status-token-file")),
         };
-        let credential = Credential::Token(token);
         credential
             .check()
             .and_then(|()| self.route.read().map(drop))
@@ -323,15 +410,24 @@ mod tests {
         assert_eq!(names(&settings), Vec::<String>::new());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn gitea_needs_its_three_flags_and_a_token_that_can_be_read() {
-        let keep = tempfile::tempdir().unwrap();
+    fn of(kind: ForgeKind, clone: &str, keep: &tempfile::TempDir) -> Settings {
         let token = keep.path().join("token");
-        let mut settings = Settings {
-            kinds: vec![ForgeKind::Gitea, ForgeKind::Gitea],
+        std::fs::write(&token, "t0ps3cret").unwrap();
+        Settings {
+            kinds: vec![kind, kind],
+            token_file: Some(token),
+            clone_url: (!clone.is_empty()).then(|| clone.to_owned()),
             ..Settings::default()
-        };
-        for flag in ["--status-url", "--status-repo", "--status-token-file"] {
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_forge_needs_to_know_where_it_is_and_a_token_that_can_be_read() {
+        let keep = tempfile::tempdir().unwrap();
+        let mut settings = of(ForgeKind::Gitea, "", &keep);
+        let token = settings.token_file.take().unwrap();
+        std::fs::remove_file(&token).unwrap();
+        for flag in ["--status-repo", "--status-url", "--status-token-file"] {
             assert!(made(&settings).unwrap_err().to_string().contains(flag), "{flag}");
             match flag {
                 "--status-url" => settings.url = Some("http://forge".to_owned()),
@@ -342,5 +438,152 @@ mod tests {
         assert!(made(&settings).unwrap_err().to_string().contains("token"));
         std::fs::write(&token, "x").unwrap();
         assert_eq!(names(&settings), ["gitea"]);
+    }
+
+    #[test]
+    fn the_address_of_the_source_says_what_the_flags_do_not() {
+        let keep = tempfile::tempdir().unwrap();
+        for (kind, clone, url, repository, place) in [
+            (
+                ForgeKind::GitHub,
+                "git@github.com:team/app.git",
+                "",
+                "",
+                "https://github.com team/app",
+            ),
+            (
+                ForgeKind::GitHub,
+                "https://x:t@ghe.example.com/team/app",
+                "",
+                "",
+                "https://ghe.example.com team/app",
+            ),
+            (
+                ForgeKind::GitHub,
+                "",
+                "",
+                "team/app",
+                "https://github.com team/app",
+            ),
+            (
+                ForgeKind::GitHub,
+                "git@ghe.example.com:team/app.git",
+                "",
+                "team/app",
+                "https://ghe.example.com team/app",
+            ),
+            // Another repository than the source's: nothing says that it is there.
+            (
+                ForgeKind::GitHub,
+                "git@ghe.example.com:team/app.git",
+                "",
+                "team/other",
+                "https://github.com team/other",
+            ),
+            (
+                ForgeKind::Gitea,
+                "ssh://git@git.example.com:2222/team/app.git",
+                "",
+                "",
+                "https://git.example.com team/app",
+            ),
+            (
+                ForgeKind::Gitea,
+                "http://git.example.com:3000/team/app",
+                "",
+                "",
+                "http://git.example.com:3000 team/app",
+            ),
+            (
+                ForgeKind::Gitea,
+                "https://example.com/git/team/app.git",
+                "https://example.com/git",
+                "",
+                "https://example.com/git team/app",
+            ),
+            (
+                ForgeKind::GitLab,
+                "git@gitlab.com:group/sub/app.git",
+                "",
+                "",
+                "https://gitlab.com group/sub/app",
+            ),
+            (
+                ForgeKind::GitLab,
+                "https://example.com/gitlab/group/app",
+                "https://example.com/gitlab/",
+                "",
+                "https://example.com/gitlab/ group/app",
+            ),
+            (
+                ForgeKind::Bitbucket,
+                "git@bitbucket.org:team/app.git",
+                "",
+                "",
+                "https://bitbucket.org team/app",
+            ),
+            (
+                ForgeKind::BitbucketServer,
+                "https://bb.example.com/git/scm/TEAM/app.git",
+                "",
+                "",
+                "https://bb.example.com/git TEAM/app",
+            ),
+            (
+                ForgeKind::BitbucketServer,
+                "ssh://git@bb.example.com:7999/team/app.git",
+                "https://bb.example.com/git",
+                "",
+                "https://bb.example.com/git team/app",
+            ),
+            (
+                ForgeKind::AzureDevOps,
+                "git@ssh.dev.azure.com:v3/org/the%20project/app",
+                "",
+                "",
+                "https://dev.azure.com org/the project/app",
+            ),
+            (
+                ForgeKind::AzureDevOps,
+                "https://org.visualstudio.com/project/_git/app",
+                "",
+                "",
+                "https://dev.azure.com org/project/app",
+            ),
+        ] {
+            let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            let settings = Settings {
+                url: given(url),
+                repository: given(repository),
+                ..of(kind, clone, &keep)
+            };
+            let (url, repository) = settings.place(kind).unwrap();
+            assert_eq!(format!("{url} {repository}"), place, "{kind:?} {clone}");
+        }
+        for (kind, clone) in [
+            (ForgeKind::Gitea, ""),
+            (ForgeKind::GitHub, "/srv/git/app.git"),
+            (
+                ForgeKind::BitbucketServer,
+                "ssh://git@bb.example.com:7999/team/app.git",
+            ),
+        ] {
+            let error = of(kind, clone, &keep).place(kind).unwrap_err();
+            assert!(error.to_string().contains("is missing"), "{error}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_flags_are_of_one_forge() {
+        let keep = tempfile::tempdir().unwrap();
+        let mut settings = of(ForgeKind::GitHub, "git@github.com:team/app.git", &keep);
+        settings.deployments = Some("production".to_owned());
+        assert_eq!(names(&settings), ["github", "github-deployments"]);
+        settings.kinds = vec![ForgeKind::Gitea];
+        assert!(made(&settings).unwrap_err().to_string().contains("--github-"));
+        settings.deployments = None;
+        settings.kinds = vec![ForgeKind::GitHub, ForgeKind::Gitea];
+        let error = made(&settings).unwrap_err();
+        assert!(error.hint().unwrap().contains("--status-provider"), "{error}");
     }
 }

@@ -39,7 +39,7 @@ fn of_the_program() {
 #[test]
 fn of_run() {
     let env = TestEnvironment::new();
-    assert_snapshot!(env.show(&["run", "-h"]), @r#"
+    assert_snapshot!(env.show(&["run", "-h"]), @r"
     exit 0
     --- stdout
     Run the sidecar: watch a checkout and a cluster, roll out, report on commits
@@ -60,7 +60,10 @@ fn of_run() {
                                            [possible values: notes, github, gitlab, gitea, bitbucket,
                                            bitbucket-server, azuredevops, none]
           --status-url <URL>               Address of the forge, such as https://git.example.com
-          --status-repo <OWNER/NAME>       Repository on the forge
+                                           [default: where the source is cloned from, or the forge's
+                                           public address]
+          --status-repo <OWNER/NAME>       Repository on the forge [default: the one that the source is
+                                           cloned from]
           --status-token-file <FILE>       File that holds the forge's token; read again when it changes
           --notes-repo <DIR>               Bare repository for the notes, if the checkout is not
                                            writable
@@ -154,6 +157,17 @@ fn of_run() {
               Keep one comment on each pull request that a commit came from: statuses of a merge commit
               are not shown there
 
+    GitHub:
+          --github-app-id <ID>
+              GitHub App to post as, in place of a token: its id or client id. It shows check runs with
+              the measurements
+          --github-app-private-key-file <FILE>
+              Private key of the App, PEM; read again when it changes
+          --github-app-installation-id <ID>
+              Installation of the App [default: the one that has the repository]
+          --github-deployments <ENVIRONMENT>
+              Environment of which each commit as a whole is a deployment, too
+
     Policy:
           --judge-by <WHOSE>           Whose thresholds judge a commit that edits them [default: commit]
                                        [possible values: commit, promoted]
@@ -170,7 +184,7 @@ fn of_run() {
           --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as
                                serin=debug,kube=info [default: info for run and cluster, warn for the
                                others, error for demo] [env: SERIN_LOG]
-    "#);
+    ");
 }
 
 #[test]
@@ -254,7 +268,7 @@ fn of_doctor() {
 #[test]
 fn of_status() {
     let env = TestEnvironment::new();
-    assert_snapshot!(env.show(&["status", "-h"]), @r#"
+    assert_snapshot!(env.show(&["status", "-h"]), @r"
     exit 0
     --- stdout
     Print the outcomes of a commit
@@ -271,8 +285,10 @@ fn of_status() {
           --status <WHERE>            Where outcomes are posted; may be repeated [default: notes]
                                       [possible values: notes, github, gitlab, gitea, bitbucket,
                                       bitbucket-server, azuredevops, none]
-          --status-url <URL>          Address of the forge, such as https://git.example.com
-          --status-repo <OWNER/NAME>  Repository on the forge
+          --status-url <URL>          Address of the forge, such as https://git.example.com [default:
+                                      where the source is cloned from, or the forge's public address]
+          --status-repo <OWNER/NAME>  Repository on the forge [default: the one that the source is
+                                      cloned from]
           --status-token-file <FILE>  File that holds the forge's token; read again when it changes
           --notes-repo <DIR>          Bare repository for the notes, if the checkout is not writable
           --output <FORMAT>           Print for people or for programs [default: human] [possible
@@ -291,13 +307,24 @@ fn of_status() {
           --status-cert-file <FILE>   Certificate to show to the forge, PEM
           --status-key-file <FILE>    Key of that certificate, PEM
 
+    GitHub:
+          --github-app-id <ID>
+              GitHub App to post as, in place of a token: its id or client id. It shows check runs with
+              the measurements
+          --github-app-private-key-file <FILE>
+              Private key of the App, PEM; read again when it changes
+          --github-app-installation-id <ID>
+              Installation of the App [default: the one that has the repository]
+          --github-deployments <ENVIRONMENT>
+              Environment of which each commit as a whole is a deployment, too
+
     Other options:
           --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as
                                serin=debug,kube=info [default: info for run and cluster, warn for the
                                others, error for demo] [env: SERIN_LOG]
 
     Exit codes: 0 all went well, 1 something failed, 4 not decided yet, 5 nothing was said.
-    "#);
+    ");
 }
 
 #[test]

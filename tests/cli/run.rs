@@ -111,18 +111,18 @@ fn without_a_repository_it_does_not_start() {
 #[test]
 fn a_forge_needs_its_flags() {
     let env = environment();
-    assert_snapshot!(run(&env, &["--status", "gitea"]), @r#"
+    assert_snapshot!(run(&env, &["--status", "gitea"]), @r"
     exit 1
     --- stderr
-    error: gitea: --status-url is missing
-    hint: give --status-url URL --status-repo OWNER/NAME and a token: --status-token-file FILE, --status-token-env NAME or --status-secret NAMESPACE/NAME
-    "#);
-    assert_snapshot!(run(&env, &["--status", "github"]), @r#"
+    error: gitea: --status-repo is missing, and the source's address does not tell it
+    hint: give --status-url URL --status-repo OWNER/NAME
+    ");
+    assert_snapshot!(run(&env, &["--status", "github"]), @r"
     exit 1
     --- stderr
-    error: github: --status-repo is missing
-    hint: give --status-url URL --status-repo OWNER/NAME and a token: --status-token-file FILE, --status-token-env NAME or --status-secret NAMESPACE/NAME
-    "#);
+    error: github: --status-repo is missing, and the source's address does not tell it
+    hint: give --status-url URL --status-repo OWNER/NAME
+    ");
     let gitea = [
         "--status",
         "gitea",

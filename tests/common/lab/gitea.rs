@@ -167,6 +167,21 @@ impl Gitea {
         self.post(&path, &json!({"Do": "merge"})).await
     }
 
+    /// Returns the comments of an issue or pull request, oldest first.
+    pub(crate) async fn comments(&self, repo: &str, number: u64) -> anyhow::Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Comment {
+            body: String,
+        }
+        let url = format!(
+            "{}/api/v1/repos/{OWNER}/{repo}/issues/{number}/comments",
+            self.url
+        );
+        let answer = self.http.get(url).bearer_auth(&self.token).send().await?;
+        let comments: Vec<Comment> = answer.error_for_status()?.json().await?;
+        Ok(comments.into_iter().map(|comment| comment.body).collect())
+    }
+
     async fn post(&self, path: &str, body: &impl Serialize) -> anyhow::Result<()> {
         let url = format!("{}/api/v1/{path}", self.url);
         let answer = self
