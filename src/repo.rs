@@ -18,6 +18,7 @@ mod repository;
 pub mod revert;
 mod revision;
 mod tree;
+pub mod verify;
 mod watch;
 mod watcher;
 pub mod webhook;

@@ -86,6 +86,7 @@ pub(crate) struct Shared {
     reports: Option<source::Reports>,
     notify: Option<notify::Notify>,
     reverts: Option<revert::Reverts>,
+    verified: Option<Mutex<source::Verified>>,
     source_ready: Mutex<bool>,
     flux: watch::Sender<u64>,
 }
@@ -108,6 +109,7 @@ impl Runtime {
             reports: source.as_ref().map(Source::reports),
             notify: source.as_ref().and_then(Source::notify),
             reverts: source.as_ref().and_then(Source::reverts),
+            verified: source.as_ref().and_then(Source::verified).map(Mutex::new),
             source_ready: Mutex::new(source.is_none()),
             flux: watch::Sender::new(0),
         });
@@ -253,6 +255,19 @@ impl Shared {
 
     fn tell_flux_news(&self) {
         self.flux.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Nudges every worker.
+    fn nudge_all(&self) {
+        for inbox in lock(&self.workers).values() {
+            inbox.send(Nudge::Changed).ok();
+        }
+    }
+
+    /// Says why what is live of a canary must not be rolled out, where only verified commits may be.
+    fn unverified(&self, canary: &Canary, snapshot: &Snapshot) -> Option<String> {
+        let verified = self.verified.as_ref()?;
+        lock(verified).why_not(&canary.key(), snapshot)
     }
 
     fn forget(&self, canary: &ObjectKey) {

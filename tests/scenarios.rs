@@ -74,6 +74,7 @@ scenarios! {
     not_applied = "not-applied";
     prometheus_down = "prometheus-down";
     prometheus_down_for_a_while = "prometheus-down-for-a-while";
+    require_verified = "require-verified";
     restart_on_new_revision = "restart-on-new-revision";
     revert_mid_run = "revert-mid-run";
     revert_proposed = "revert-proposed";

@@ -111,6 +111,7 @@ async fn play(repository: PathBuf, kept: bool, output: &mut Output) -> Result<Ex
         apply: true,
         status_unrelated: false,
         on_failure: None,
+        verifier: None,
         forges: Vec::new(),
         hosts: BTreeMap::new(),
         repository: repository.clone(),

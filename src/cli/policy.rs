@@ -1,6 +1,6 @@
 //! What the user can say about whose rules count.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
 
@@ -8,7 +8,11 @@ use super::{Failure, args::StatusTargetArgs, clone::CloneArgs};
 use crate::{
     canary::JudgeBy,
     http::SecretFile,
-    repo::git::{Credentials, ParseUrlError, Remote, RemoteUrl},
+    repo::{
+        Repository,
+        git::{Credentials, ParseUrlError, Remote, RemoteUrl},
+        verify::{Keys, Verifier},
+    },
     runtime::RevertOptions,
 };
 
@@ -42,6 +46,14 @@ pub(super) struct PolicyArgs {
     /// File that holds the SSH keys of hosts that reverts are pushed to
     #[arg(long, value_name = "FILE", requires = "revert_ssh_key")]
     revert_known_hosts: Option<PathBuf>,
+
+    /// Act only on commits that are signed by one of the keys of --verify-keys
+    #[arg(long, requires = "verify_keys")]
+    require_verified: bool,
+
+    /// File or folder with public keys: SSH (.pub, .sshpub, or allowed_signers) or OpenPGP (.asc); may be repeated
+    #[arg(long, value_name = "PATH", requires = "require_verified")]
+    verify_keys: Vec<PathBuf>,
 }
 
 /// What to do with a commit that a canary failed with.
@@ -107,6 +119,21 @@ impl PolicyArgs {
             pull_request: self.on_failure == Reaction::PullRequest,
             remote,
         }))
+    }
+
+    /// What judges the signatures of a source, if that is asked for. Blocks.
+    pub(super) fn verifier(&self, source: &dyn Repository) -> Result<Option<Arc<dyn Verifier>>, Failure> {
+        if !self.require_verified {
+            return Ok(None);
+        }
+        if source.git_dir().is_none() {
+            return Err(Failure::user(
+                "the artifacts of Flux have no signatures",
+                "add --checkout DIR or --repo URL to --flux, or leave --require-verified out",
+            ));
+        }
+        let keys: Arc<dyn Verifier> = Arc::new(Keys::read(self.verify_keys.clone())?);
+        Ok(Some(keys))
     }
 
     fn own_credentials(&self) -> Option<Credentials> {

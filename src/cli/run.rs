@@ -34,6 +34,7 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
         context: args.cluster.context.clone(),
     };
     let on_failure = args.policy.on_failure(&args.to, &args.clone)?;
+    let verifier = args.policy.verifier(&*origin.repository)?;
     let (client, in_cluster, api_host) = cluster::connect(&connection).await?;
     let http = Client::new(egress(&args, in_cluster, api_host.as_deref()).await);
     let commits = crate::report::Origin {
@@ -82,6 +83,7 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
             apply_deadline: args.apply_deadline,
             status_unrelated: args.status_unrelated == Unrelated::Success,
             on_failure,
+            verifier,
         },
         clock,
     )

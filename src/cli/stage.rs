@@ -19,7 +19,7 @@ use crate::{
     http::Client,
     manifest::{Object, ObjectKey, Resource},
     rehearsal::{self, World, WorldSpec},
-    repo::{Checkout, Hints, Options, Trigger},
+    repo::{Checkout, Hints, Options, Trigger, verify::Verifier},
     report::{CommitStatus, Forge, Notes},
     runtime::{RevertOptions, Runtime, Source, SourceOptions},
 };
@@ -36,6 +36,8 @@ pub struct StageOptions {
     pub status_unrelated: bool,
     /// What the sidecar does with a commit that a canary failed with.
     pub on_failure: Option<RevertOptions>,
+    /// The sidecar acts only on commits that this verifies.
+    pub verifier: Option<Arc<dyn Verifier>>,
     /// Where commit statuses go, beside the git notes.
     pub forges: Vec<Arc<dyn Forge>>,
     /// Hosts that the sidecar reaches by their names, beside Prometheus.
@@ -121,6 +123,7 @@ impl Stage {
                 apply_deadline: Duration::from_secs(1800),
                 status_unrelated: self.options.status_unrelated,
                 on_failure: self.options.on_failure.clone(),
+                verifier: self.options.verifier.clone(),
             },
             self.options.clock,
         );

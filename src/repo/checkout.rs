@@ -12,6 +12,9 @@ use super::{
     git::Git,
 };
 
+/// The largest commit object that is read.
+const MAX_COMMIT: usize = 1 << 20;
+
 /// What to read of a checkout.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -92,6 +95,19 @@ impl Checkout {
         let config = git2::Config::open(&self.common_dir().join("config")).ok()?;
         let url = config.get_string("remote.origin.url").ok()?;
         (!url.trim().is_empty()).then(|| url.trim().to_owned())
+    }
+
+    /// Reads a commit as the object that it is, by the `git` command.
+    pub fn raw_commit(&self, id: &CommitId) -> Result<Vec<u8>, RepoError> {
+        let git_dir = self.common_dir();
+        let command = super::git::Git::find()
+            .local(&git_dir)
+            .args(["cat-file", "commit"]);
+        let read = command.arg(id.as_str()).limit(MAX_COMMIT).run();
+        read.map_err(|error| RepoError::Other {
+            dir: self.dir().to_owned(),
+            message: error.to_string(),
+        })
     }
 
     /// Returns the newest revision. Everything is resolved afresh: the link, the repository, HEAD, the ref.

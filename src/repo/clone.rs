@@ -361,6 +361,10 @@ impl Repository for RemoteClone {
         self.read_by(|checkout| checkout.read(id, limit))
     }
 
+    fn raw_commit(&self, id: &CommitId) -> Result<Option<Vec<u8>>, RepoError> {
+        self.read_by(|checkout| checkout.raw_commit(id)).map(Some)
+    }
+
     fn git_dir(&self) -> Option<PathBuf> {
         self.read_by(|checkout| Ok(checkout.common_dir())).ok()
     }

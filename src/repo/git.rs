@@ -14,7 +14,7 @@
 mod credentials;
 mod error;
 mod fault;
-mod process;
+pub(in crate::repo) mod process;
 mod url;
 mod version;
 

@@ -54,6 +54,17 @@ pub trait Repository: fmt::Debug + Send + Sync {
         log.is_ok_and(|log| log.since == Since::Linear)
     }
 
+    /// Reads a commit as the object that its signature is of; nothing where there are no commits.
+    fn raw_commit(&self, _id: &CommitId) -> Result<Option<Vec<u8>>, RepoError> {
+        Ok(None)
+    }
+
+    /// Returns what whoever brings the revisions found of the signature of one: that it is verified, or why not.
+    /// Nothing where nobody else looks.
+    fn verification(&self, _id: &CommitId) -> Option<Option<String>> {
+        None
+    }
+
     /// Returns the directory with the objects, where this is a git repository on this machine.
     fn git_dir(&self) -> Option<PathBuf> {
         None
@@ -109,6 +120,10 @@ impl Repository for Checkout {
 
     fn read(&self, id: &BlobId, limit: usize) -> Result<Vec<u8>, RepoError> {
         self.read(id, limit)
+    }
+
+    fn raw_commit(&self, id: &CommitId) -> Result<Option<Vec<u8>>, RepoError> {
+        self.raw_commit(id).map(Some)
     }
 
     fn git_dir(&self) -> Option<PathBuf> {

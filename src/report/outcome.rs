@@ -247,7 +247,8 @@ pub fn adds_to(new: &Outcome, said: &Outcome) -> bool {
 /// A newer commit took over before this one was decided.
 #[must_use]
 pub fn superseded(by: &str) -> Outcome {
-    let by: String = by.chars().take(12).collect();
+    let is_id = by.chars().all(|c| c.is_ascii_hexdigit());
+    let by: String = by.chars().take(if is_id { 12 } else { 100 }).collect();
     Outcome::new(CommitState::Success, &format!("superseded by {by}"))
 }
 
@@ -284,6 +285,21 @@ pub fn refused(why: &str) -> Outcome {
 #[must_use]
 pub fn unreadable(why: &str) -> Outcome {
     Outcome::new(CommitState::Error, why)
+}
+
+/// A commit that policy does not let anything be done for; says why.
+#[must_use]
+pub fn not_verified(why: &str) -> Outcome {
+    Outcome::new(CommitState::Error, &format!("not verified: {why}"))
+}
+
+/// A commit that waits for one below it, which is not verified, to be taken back.
+#[must_use]
+pub fn stands_on(below: &str, why: &str) -> Outcome {
+    Outcome::new(
+        CommitState::Pending,
+        &format!("held: commit {below} below it is not verified: {why}"),
+    )
 }
 
 /// The Canary was deleted before the commit was decided.

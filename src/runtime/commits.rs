@@ -98,6 +98,11 @@ pub(super) fn settle(
     let new_run = counter(before) != counter(next);
     let reverted = is_revert(before, next);
     let mut idle = false;
+    if begins(before, next, "Unverified") {
+        // What took the place of the commit is not verified: nothing is said of that here.
+        leave(next, false, None);
+        next.commit = None;
+    }
     let is_it = |expected: &&Expected| {
         let spent = next.commit.as_ref() == Some(&expected.commit) || is_decided(next, &expected.commit);
         let may_be = expected.is_unrendered() && !spent;
@@ -155,11 +160,16 @@ fn held_back(canary: &Canary, status: &Status) -> Outcome {
 /// Whether this status begins to end a run because the target went back to what is promoted. Not its end: by
 /// then the commit is the one that took the target back.
 fn is_revert(before: &Status, next: &Status) -> bool {
-    let reverting = |status: &Status| {
+    begins(before, next, "Reverted")
+}
+
+/// Whether this status begins to end a run for this reason.
+fn begins(before: &Status, next: &Status, why: &str) -> bool {
+    let ending = |status: &Status| {
         let run = status.run.as_ref();
-        run.and_then(|run| run.rolling_back.as_deref()) == Some("Reverted")
+        run.and_then(|run| run.rolling_back.as_deref()) == Some(why)
     };
-    reverting(next) && !reverting(before)
+    ending(next) && !ending(before)
 }
 
 /// The commit so far is no longer what is judged: if it was still pending, it gets its last word.

@@ -6,6 +6,7 @@ mod flux;
 mod read;
 mod reports;
 mod store;
+mod verified;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,11 +32,16 @@ use crate::{
     error::Classified as _,
     manifest::{Object, ObjectKey, Resource},
     plan::{self, Cache, Effect, Plan, Settings, Ties},
-    repo::{CommitId, Hints, RepoError, Repository, Revision, Trigger, Update, Watch, git::Git},
+    repo::{
+        CommitId, Hints, RepoError, Repository, Revision, Trigger, Update, Watch,
+        git::Git,
+        verify::{Verifier, VerifyError},
+    },
     report::{Forge, outcome},
 };
 
 pub(super) use reports::Reports;
+pub(super) use verified::Verified;
 
 use read::Reading;
 use reports::{canary_key, name};
@@ -65,6 +71,8 @@ pub struct SourceOptions {
     pub status_unrelated: bool,
     /// What to do with a commit that a canary failed with.
     pub on_failure: Option<RevertOptions>,
+    /// Act only on commits that this verifies.
+    pub verifier: Option<Arc<dyn Verifier>>,
 }
 
 /// A checkout that is followed, and the forges that are told.
@@ -89,6 +97,8 @@ pub(super) enum Fault {
     Repo(Arc<RepoError>),
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    #[error("signatures cannot be judged: {0}")]
+    Verify(VerifyError),
     #[error("a bug: {0}")]
     Bug(String),
 }
@@ -98,6 +108,7 @@ impl Fault {
         let hint = match self {
             Self::Repo(error) => error.hint(),
             Self::Cluster(error) => error.hint(),
+            Self::Verify(error) => error.hint(),
             Self::Bug(_) => None,
         };
         let hint = hint.unwrap_or_default();
@@ -187,6 +198,11 @@ impl Source {
         self.reports.clone()
     }
 
+    /// What is remembered of verified revisions, where they have to be.
+    pub(super) fn verified(&self) -> Option<Verified> {
+        self.options.verifier.as_ref().map(|_| Verified::default())
+    }
+
     pub(super) fn reverts(&self) -> Option<Reverts> {
         self.reverts.clone()
     }
@@ -215,6 +231,7 @@ impl Source {
         }
         let mut watch = Watch::start_with(Arc::clone(&self.repository), self.hints.clone(), self.trigger());
         let mut state = self.recall(shared).await;
+        self.declare_again(shared, &state).await;
         let mut orphans = !state.owed.is_empty();
         let mut due: Option<Revision> = None;
         let mut failures = 0_u32;
@@ -318,12 +335,20 @@ impl Source {
         if from.as_ref().is_some_and(|from| from.id == to.id) {
             return Ok(());
         }
+        let bad = self.unverified(from.as_ref(), to).await?;
         let (source, old, new) = (self.clone(), from.clone(), to.clone());
         let settings = self.settings_now(shared);
         let reading = read::off_thread(move || {
             read::range(&*source.repository, &source.cache, &settings, old.as_ref(), &new)
         });
         let reading = reading.await?;
+        if !bad.is_empty() {
+            self.refuse(shared, &reading, &bad);
+            state.owed = self.reports.owed();
+            store::save(&shared.cluster, &self.key(), state).await?;
+            return Ok(());
+        }
+        Self::declare(shared, &reading.manifests, reading.before.as_deref(), &to.id);
         tracing::info!(revision = %to, canaries = reading.plan.touched.len(), "Handling a revision.");
         for problem in &reading.plan.errors {
             tracing::warn!(revision = %to, "{problem}");

@@ -334,7 +334,13 @@ impl Worker {
         let Some(memory) = &mut self.memory else {
             return Ok(Next::At(None));
         };
-        let facts = facts::observe(canary, snapshot, &memory.answers, deleted, None);
+        let facts = facts::observe(
+            canary,
+            snapshot,
+            &memory.answers,
+            deleted,
+            self.shared.unverified(canary, snapshot),
+        );
         let step = step(canary, &memory.state, &facts, now);
         if !self.execute(canary, snapshot, &step.effects).await? {
             return Ok(Next::At(Some(Instant::now() + Duration::from_millis(100))));

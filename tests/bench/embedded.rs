@@ -78,6 +78,7 @@ fn set(folder: &std::path::Path) -> anyhow::Result<Stage> {
         apply: true,
         status_unrelated: false,
         on_failure: None,
+        verifier: None,
         forges: Vec::new(),
         hosts: BTreeMap::new(),
         repository: folder.to_owned(),

@@ -15,6 +15,7 @@ fn the_texts_of_statuses_are_documented() {
         outcome::reverted(Some(id)),
         outcome::not_applied(),
         outcome::refused("…"),
+        outcome::not_verified("…"),
         outcome::deleted(),
     ] {
         let row = format!("| {} | {} |", outcome.state, outcome.description);

@@ -108,6 +108,7 @@ fn set(scenario: &Scenario, accident: Option<Accident>) -> Scene {
             .on_failure
             .as_ref()
             .map(|what| proposals(what, &folder.path().join("forge.git"))),
+        verifier: scenario.flags.require_verified(),
         forges: vec![Arc::new(recorder.clone())],
         hosts: BTreeMap::from([("gate".to_owned(), hooks(&gate, &transcript))]),
         repository: folder.path().join("repository"),

@@ -1,6 +1,6 @@
 //! The script of a scenario: `scenario.yaml` and the manifests beside it.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -8,6 +8,10 @@ use serin::{
     canary::{Defaults, JudgeBy},
     cli::stage::Ancestry,
     rehearsal::{Span, WorldSpec, traffic_world::Health},
+    repo::{
+        CommitId, Repository,
+        verify::{Verifier, VerifyError},
+    },
 };
 
 use crate::play::Played;
@@ -57,6 +61,8 @@ pub(crate) struct Flags {
     pub(crate) status_unrelated: bool,
     /// `--judge-by`.
     judge_by: Option<String>,
+    /// `--require-verified`: the words that a commit's message has if nobody signed it.
+    unsigned: Option<String>,
     /// `--on-failure`, to a repository beside the checkout.
     pub(crate) on_failure: Option<String>,
 }
@@ -70,6 +76,7 @@ impl Default for Flags {
             apply: true,
             status_unrelated: false,
             judge_by: None,
+            unsigned: None,
             on_failure: None,
         }
     }
@@ -268,6 +275,24 @@ fn kubectl() -> String {
 
 fn patience() -> Span {
     Span(Duration::from_secs(300))
+}
+
+/// Knows who signed by what a message says.
+#[derive(Debug)]
+struct BySubject(String);
+
+impl Verifier for BySubject {
+    fn verify(&self, repository: &dyn Repository, id: &CommitId) -> Result<Option<String>, VerifyError> {
+        let subject = repository.history(id, 1)?.remove(0).subject;
+        Ok(subject.contains(&self.0).then(|| "it is not signed".to_owned()))
+    }
+}
+
+impl Flags {
+    pub(crate) fn require_verified(&self) -> Option<Arc<dyn Verifier>> {
+        let unsigned = self.unsigned.clone()?;
+        Some(Arc::new(BySubject(unsigned)))
+    }
 }
 
 impl Scenario {

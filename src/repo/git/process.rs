@@ -24,7 +24,7 @@ const MAX_SAID: usize = 16 << 10;
 
 /// What a process reads.
 #[derive(Debug)]
-pub(super) enum Input {
+pub(in crate::repo) enum Input {
     /// Nothing.
     Nothing,
     /// This.
@@ -34,22 +34,22 @@ pub(super) enum Input {
 }
 
 /// What a process may use up.
-pub(super) struct Bounds {
-    pub(super) output: usize,
-    pub(super) time: Duration,
-    pub(super) size: Option<(PathBuf, u64)>,
+pub(in crate::repo) struct Bounds {
+    pub(in crate::repo) output: usize,
+    pub(in crate::repo) time: Duration,
+    pub(in crate::repo) size: Option<(PathBuf, u64)>,
 }
 
 /// How a process ended by itself.
-pub(super) struct Ended {
-    pub(super) status: ExitStatus,
-    pub(super) printed: Vec<u8>,
-    pub(super) said: String,
+pub(in crate::repo) struct Ended {
+    pub(in crate::repo) status: ExitStatus,
+    pub(in crate::repo) printed: Vec<u8>,
+    pub(in crate::repo) said: String,
 }
 
 /// Why a process did not end by itself.
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(in crate::repo) enum Failed {
     NotStarted(io::Error),
     TimedOut(Duration),
     TooMuch(usize),
@@ -58,7 +58,7 @@ pub(super) enum Failed {
 }
 
 impl Failed {
-    pub(super) fn named(self, program: &Path, what: &str) -> GitError {
+    pub(in crate::repo) fn named(self, program: &Path, what: &str) -> GitError {
         let what = what.to_owned();
         match self {
             Self::NotStarted(error) => GitError::NotStarted {
@@ -98,7 +98,7 @@ pub(in crate::repo) struct Helper(Child);
 
 impl Helper {
     /// Starts it; what it says beside its answers is lost.
-    pub(super) fn start(command: &mut Command) -> Result<(Self, ChildStdin, ChildStdout), Failed> {
+    pub(in crate::repo) fn start(command: &mut Command) -> Result<(Self, ChildStdin, ChildStdout), Failed> {
         let mut child = spawn(command, Stdio::piped(), Stdio::null())?;
         match (child.stdin.take(), child.stdout.take()) {
             (Some(ask), Some(said)) => Ok((Self(child), ask, said)),
@@ -114,7 +114,7 @@ impl Drop for Helper {
 }
 
 /// Runs a process to its end, or to that of its bounds.
-pub(super) fn run(
+pub(in crate::repo) fn run(
     command: &mut Command,
     input: Input,
     bounds: &Bounds,

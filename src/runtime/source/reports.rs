@@ -33,6 +33,8 @@ pub(in crate::runtime) struct Reports {
 
 /// The part of the name of an outcome that stands for the manifests themselves.
 const MANIFESTS: &str = "manifests";
+/// The part of the name of an outcome that stands for the signature of the commit.
+const SIGNATURE: &str = "signature";
 /// The name of the outcome of a commit that touches no canary.
 const UNRELATED: &str = "unrelated";
 
@@ -297,6 +299,14 @@ impl Reports {
             self.unsaved.notify_one();
         } else {
             self.say_for_good(commit, canary, outcome);
+        }
+    }
+
+    /// Says of a commit as a whole that it is not verified.
+    pub(super) fn unsigned(&self, commit: &CommitId, outcome: &Outcome) {
+        self.lock().get(commit).planned.insert(SIGNATURE.to_owned());
+        if self.keep(commit, SIGNATURE, outcome) {
+            self.aggregate(commit);
         }
     }
 

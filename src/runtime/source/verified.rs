@@ -1,0 +1,145 @@
+//! `--require-verified`: a revision is acted on only if its commits are verified. What verified revisions declare
+//! is remembered, so that the machine can be told whether what is live is one of them.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use super::{Fault, Shared, Source, read, read::Reading, store::Stored};
+use crate::{
+    manifest::{ObjectKey, Resource, Snapshot},
+    plan::{self, Manifests},
+    repo::{CommitId, Revision, verify},
+    report::outcome,
+    runtime::commits::Expected,
+};
+
+/// How many revisions are remembered of a canary.
+const KEPT: usize = 5;
+
+/// What verified revisions declare, newest first, and the newest reason against one that is not.
+#[derive(Default)]
+pub(in crate::runtime) struct Verified {
+    declared: BTreeMap<ObjectKey, VecDeque<Expected>>,
+    refused: Option<String>,
+}
+
+impl Verified {
+    fn declare(&mut self, canary: ObjectKey, expected: Expected) {
+        let known = self.declared.entry(canary).or_default();
+        if known
+            .front()
+            .is_none_or(|newest| newest.rendered != expected.rendered)
+        {
+            known.push_front(expected);
+            known.truncate(KEPT);
+        }
+    }
+
+    /// Says why what is live of a canary is not verified; nothing if each of its objects is as one of the verified
+    /// revisions declares it.
+    pub(in crate::runtime) fn why_not(&self, canary: &ObjectKey, snapshot: &Snapshot) -> Option<String> {
+        let known = self.declared.get(canary);
+        let newest = known
+            .and_then(VecDeque::front)
+            .filter(|newest| !newest.rendered.is_empty());
+        let all = newest.is_some_and(|newest| {
+            newest.rendered.iter().all(|(object, _)| {
+                let key = object.key();
+                known.into_iter().flatten().any(|expected| {
+                    expected.rendered.iter().any(|(object, before)| {
+                        let live = snapshot.get(&key).filter(|_| object.key() == key);
+                        live.is_some_and(|live| plan::explains(object, before.as_ref(), live))
+                    })
+                })
+            })
+        });
+        let why = || match &self.refused {
+            Some(refused) => format!("not verified: {refused}"),
+            None => "not verified: no verified commit declares what is live".to_owned(),
+        };
+        (!all).then(why)
+    }
+}
+
+impl Source {
+    /// Returns the commits of a range that are not verified; none if they are, or need not be.
+    pub(super) async fn unverified(
+        &self,
+        from: Option<&Revision>,
+        to: &Revision,
+    ) -> Result<Vec<(CommitId, String)>, Fault> {
+        let Some(verifier) = self.options.verifier.clone() else {
+            return Ok(Vec::new());
+        };
+        let (repository, to) = (Arc::clone(&self.repository), to.id.clone());
+        let from = from.map(|from| from.id.clone());
+        let work = move || verify::unverified(&*repository, &*verifier, from.as_ref(), &to);
+        match crate::clock::off_thread(crate::clock::Turn::Source, work).await {
+            Ok(found) => found.map_err(Fault::Verify),
+            Err(error) => Err(Fault::Bug(error.to_string())),
+        }
+    }
+
+    /// Says on the commits of a revision why it is not acted on. What stands on top of them waits.
+    pub(super) fn refuse(&self, shared: &Arc<Shared>, reading: &Reading, bad: &[(CommitId, String)]) {
+        let Some((first, why)) = bad.last() else { return };
+        tracing::warn!(revision = %reading.plan.to, commit = %first, why, "Not verified: nothing is done.");
+        let reason = |commit: &CommitId| bad.iter().find(|(id, _)| id == commit).map(|(_, why)| why);
+        self.plan_all(&reading.plan);
+        for touched in &reading.plan.touched {
+            let older = touched.superseded.iter().chain(&touched.unchanged);
+            for commit in std::iter::once(&touched.commit).chain(older) {
+                let said = match reason(commit) {
+                    Some(why) => outcome::not_verified(why),
+                    None => outcome::stands_on(first.short(), why),
+                };
+                self.reports.say(commit, &touched.canary, &said);
+            }
+        }
+        for (commit, why) in bad {
+            self.reports.unsigned(commit, &outcome::not_verified(why));
+        }
+        if let Some(verified) = &shared.verified {
+            super::super::lock(verified).refused = Some(format!("commit {}: {why}", first.short()));
+        }
+        shared.nudge_all();
+    }
+
+    /// Remembers what a verified revision declares.
+    pub(super) fn declare(
+        shared: &Arc<Shared>,
+        manifests: &Manifests,
+        before: Option<&Manifests>,
+        id: &CommitId,
+    ) {
+        let Some(verified) = &shared.verified else { return };
+        {
+            let mut verified = super::super::lock(verified);
+            verified.refused = None;
+            for canary in manifests.objects.keys() {
+                if canary.resource() == Some(Resource::CANARY)
+                    && let Some(expected) = read::expected(manifests, before, canary, id)
+                {
+                    verified.declare(ObjectKey::clone(canary), expected);
+                }
+            }
+        }
+        shared.nudge_all();
+    }
+
+    /// Remembers what the revision declares that an earlier process has acted on.
+    pub(super) async fn declare_again(&self, shared: &Arc<Shared>, state: &Stored) {
+        let (Some(_), Some(handled)) = (&shared.verified, state.handled.clone()) else {
+            return;
+        };
+        let (source, settings) = (self.clone(), self.settings_now(shared));
+        let id = handled.id.clone();
+        let work = move || plan::manifests(&*source.repository, &source.cache, &settings, &id);
+        match read::off_thread(work).await {
+            Ok(manifests) => Self::declare(shared, &manifests, None, &handled.id),
+            Err(error) => error.log(&handled),
+        }
+    }
+}
