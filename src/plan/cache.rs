@@ -80,6 +80,11 @@ impl Cache {
         state.nestings.sweep();
     }
 
+    /// Forgets the files that builds have read.
+    pub(super) fn forget_files(&self) {
+        self.state().files = Kept::default();
+    }
+
     pub(super) fn documents<E>(
         &self,
         file: &str,

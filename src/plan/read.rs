@@ -280,6 +280,8 @@ impl Build<'_> {
     ) -> Result<Arc<Part>, RepoError> {
         let built = self.renderer.borrow_mut().build(name.path(), overlay);
         self.files.check()?;
+        // What several directories share, the renderer keeps; the rest would only take memory.
+        self.reader.cache.forget_files();
         let settings = self.reader.settings;
         let variables = by.as_ref().map(|(_, variables)| variables);
         let mut part = match built {

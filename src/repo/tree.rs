@@ -1,8 +1,7 @@
 //! The files of a commit below the path that is read, and which of them differ between two commits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use git2::{Delta, DiffOptions, FileMode};
 use serde::Serialize;
 
 use super::{BlobId, CommitId, RepoError, library::Library};
@@ -97,40 +96,71 @@ impl Library {
         from: Option<&CommitId>,
         to: &CommitId,
     ) -> Result<Vec<Change>, RepoError> {
-        let old = from.map(|from| self.top(from)).transpose()?;
-        let new = self.top(to)?;
-        let mut options = DiffOptions::new();
-        options
-            .disable_pathspec_match(true)
-            .ignore_submodules(false)
-            .include_typechange(true);
-        if !below.is_empty() {
-            options.pathspec(below);
-        }
-        let diff = self
-            .repository
-            .diff_tree_to_tree(old.as_ref(), Some(&new), Some(&mut options))
-            .map_err(|error| self.other(&error))?;
+        let old = from.map(|from| self.top(from)).transpose()?.map(|tree| tree.id());
+        let new = self.top(to)?.id();
         let mut changes = Vec::new();
-        for delta in diff.deltas() {
-            let file = if delta.status() == Delta::Deleted {
-                delta.old_file()
-            } else {
-                delta.new_file()
-            };
-            let Some(path) = file.path().and_then(|path| path.to_str()) else {
-                continue;
-            };
-            let side = |file: git2::DiffFile<'_>| (!file.id().is_zero()).then(|| BlobId::from(file.id()));
-            changes.push(Change {
-                path: path.to_owned(),
-                before: side(delta.old_file()),
-                after: side(delta.new_file()),
-                mode: mode(file.mode()),
-            });
+        let mut seen = 0_usize;
+        // libgit2's own comparison reads every directory; here those that are the same are left alone.
+        let mut open = vec![(String::new(), 0_usize, old, Some(new))];
+        while let Some((dir, depth, old, new)) = open.pop() {
+            let (old, new) = (self.entries(old, to)?, self.entries(new, to)?);
+            seen += old.len() + new.len();
+            if depth > MAX_DEPTH {
+                return Err(too_deep(&dir, to));
+            }
+            if seen > 2 * MAX_ENTRIES {
+                return Err(too_many(below, to));
+            }
+            let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            for name in names {
+                let (before, after) = (old.get(name), new.get(name));
+                if before == after {
+                    continue;
+                }
+                let path = if dir.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{dir}/{name}")
+                };
+                let is_dir = |side: Option<&(git2::Oid, i32)>| {
+                    side.filter(|(_, mode)| *mode == DIRECTORY).map(|(id, _)| *id)
+                };
+                let is_file = |side| Option::filter(side, |(_, mode): &&(git2::Oid, i32)| *mode != DIRECTORY);
+                let dirs = (is_dir(before), is_dir(after));
+                if dirs != (None, None) && (is_within(&path, below) || is_within(below, &path)) {
+                    open.push((path.clone(), depth + 1, dirs.0, dirs.1));
+                }
+                let files = (is_file(before), is_file(after));
+                if let Some((_, mode)) = files.1.or(files.0).filter(|_| is_within(&path, below)) {
+                    changes.push(Change {
+                        path,
+                        before: files.0.map(|(id, _)| BlobId::from(*id)),
+                        after: files.1.map(|(id, _)| BlobId::from(*id)),
+                        mode: mode_of(*mode),
+                    });
+                }
+            }
         }
         changes.sort();
         Ok(changes)
+    }
+
+    /// Reads a directory; nothing where there is none. Names that are not UTF-8 are left out.
+    fn entries(
+        &self,
+        id: Option<git2::Oid>,
+        of: &CommitId,
+    ) -> Result<BTreeMap<String, (git2::Oid, i32)>, RepoError> {
+        let Some(id) = id else { return Ok(BTreeMap::new()) };
+        let tree = self
+            .repository
+            .find_tree(id)
+            .map_err(|error| self.missing(&error, of))?;
+        let named = tree.iter().filter_map(|entry| {
+            let name = entry.name().ok()?.to_owned();
+            Some((name, (entry.id(), entry.filemode())))
+        });
+        Ok(named.collect())
     }
 
     fn top(&self, id: &CommitId) -> Result<git2::Tree<'_>, RepoError> {
@@ -190,10 +220,13 @@ impl Library {
     }
 }
 
-fn mode(mode: FileMode) -> Mode {
+/// The mode of a directory.
+const DIRECTORY: i32 = 0o040_000;
+
+fn mode_of(mode: i32) -> Mode {
     match mode {
-        FileMode::Link => Mode::Link,
-        FileMode::Commit => Mode::Submodule,
+        0o120_000 => Mode::Link,
+        0o160_000 => Mode::Submodule,
         _ => Mode::File,
     }
 }
@@ -212,6 +245,12 @@ pub(super) fn too_many(path: &str, id: &CommitId) -> RepoError {
         id: id.clone(),
         what: format!("more than {MAX_ENTRIES} files"),
     }
+}
+
+/// Whether a path is another, or below it; every path is below `""`.
+fn is_within(path: &str, dir: &str) -> bool {
+    let rest = path.strip_prefix(dir);
+    dir.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -270,6 +309,31 @@ mod tests {
             assert_eq!(repo.checkout("").changes(None, &first).unwrap().len(), 4);
             assert_eq!(repo.checkout("").changes(Some(&first), &first).unwrap(), []);
         }
+    }
+
+    #[test]
+    fn files_that_become_directories_links_or_executable_are_told() {
+        let repo = Repo::new();
+        let first = repo.commit(&[("a", "1"), ("b/c", "2"), ("x", "3"), ("same/deep/y", "4")]);
+        repo.remove("a");
+        repo.remove("b/c");
+        repo.git(&["update-index", "--chmod=+x", "x"]);
+        std::fs::remove_dir(repo.dir().join("b")).ok();
+        std::os::unix::fs::symlink("x", repo.dir().join("b")).unwrap();
+        let second = repo.commit(&[("a/inner", "5")]);
+        let changes = repo.checkout("").whole_changes(Some(&first), &second).unwrap();
+        let said: Vec<_> = changes
+            .iter()
+            .map(|c| (c.path.as_str(), c.before.is_some(), c.after.is_some(), c.mode))
+            .collect();
+        assert!(said.contains(&("a", true, false, Mode::File)), "{said:?}");
+        assert!(said.contains(&("a/inner", false, true, Mode::File)), "{said:?}");
+        assert!(said.contains(&("b", false, true, Mode::Link)), "{said:?}");
+        assert!(said.contains(&("b/c", true, false, Mode::File)), "{said:?}");
+        assert!(
+            !said.iter().any(|(path, ..)| path.starts_with("same")),
+            "{said:?}"
+        );
     }
 
     #[test]
