@@ -59,7 +59,7 @@ async fn a_403_is_tried_again_only_with_evidence_that_it_is_about_the_number_of_
         (said(403, "slow down").header("retry-after", 90), 90),
         (said(429, "slow down").header("retry-after", 7), 7),
         (
-            said(403, "API rate limit exceeded")
+            said(403, "Forbidden")
                 .header("x-ratelimit-remaining", 0)
                 .header("x-ratelimit-reset", now + 1200),
             1200,
