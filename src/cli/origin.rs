@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use futures::FutureExt as _;
+
 use super::{Failure, args::RunArgs, run::interrupted};
 use crate::{
     error::{Class, Classified as _},
@@ -101,7 +103,13 @@ async fn wait_for(args: &RunArgs) -> Result<Checkout, Failure> {
         branch: args.git.branch.clone(),
         path: args.git.path.clone(),
     };
+    let ended = || Failure::user("interrupted before there was a checkout", "");
+    let mut interrupted = std::pin::pin!(interrupted());
     loop {
+        // Signals are heard from here on, before anybody is told that we wait.
+        if interrupted.as_mut().now_or_never().is_some() {
+            return Err(ended());
+        }
         match Checkout::open(args.git.dir(), options.clone()) {
             Err(error) if matches!(error.class(), Class::Retry(_)) => {
                 let hint = error.hint().unwrap_or_default();
@@ -111,7 +119,7 @@ async fn wait_for(args: &RunArgs) -> Result<Checkout, Failure> {
         }
         tokio::select! {
             () = tokio::time::sleep(args.poll) => {}
-            () = interrupted() => return Err(Failure::user("interrupted before there was a checkout", "")),
+            () = interrupted.as_mut() => return Err(ended()),
         }
     }
 }

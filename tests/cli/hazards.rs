@@ -120,7 +120,9 @@ async fn missing_file_window() {
     let first = env.commit("one", &[("a", "1")]);
     let sync = GitSync::new(&env);
     sync.sync(&first);
-    let mut watch = by_files(on_main(&sync.link()));
+    // Events are a hint, the poll is the truth.
+    let poll = Duration::from_secs(1);
+    let mut watch = Watch::start(Arc::new(on_main(&sync.link())), Hints::Files { poll });
     next(&mut watch).await;
     fs::remove_file(sync.link()).unwrap();
     tokio::time::sleep(Duration::from_millis(150)).await;
