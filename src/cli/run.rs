@@ -43,7 +43,8 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
     };
     let operator = Client::new(Egress::Open);
     let mut settings = forges(&args.to, &args.reach, &args.github, origin.checkout.as_deref())?;
-    settings.clone_url = origin.repository.url()?;
+    // What a Flux source fetches is known only once it is read: until then the flags say where the forge is.
+    settings.clone_url = origin.repository.url().unwrap_or_default();
     settings.origin = Some(commits.clone());
     settings.branch.clone_from(&args.git.branch);
     let (cluster, changes) = Cluster::new(client, args.cluster.namespace.clone());
