@@ -16,6 +16,8 @@ mod flux;
 mod forge;
 #[path = "e2e/manifests.rs"]
 mod manifests;
+#[path = "e2e/oci.rs"]
+mod oci;
 #[path = "e2e/revert.rs"]
 mod revert;
 #[path = "e2e/scene.rs"]

@@ -2,6 +2,7 @@
 //! a refusal means.
 
 mod list;
+mod pulls;
 mod refusal;
 
 use std::{sync::Arc, time::Duration};
@@ -13,6 +14,7 @@ use serde_json::Value;
 
 pub(super) use self::{
     list::{By, Pages},
+    pulls::Pull,
     refusal::message,
 };
 use super::{Credential, ForgeError};

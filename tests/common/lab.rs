@@ -11,6 +11,7 @@ pub(crate) mod gitea;
 pub(crate) mod kwok;
 mod pki;
 pub(crate) mod process;
+pub(crate) mod registry;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

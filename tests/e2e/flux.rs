@@ -11,9 +11,9 @@ use crate::common::lab::flux::KUSTOMIZE_CONTROLLER;
 use crate::common::lab::gitea::Gitea;
 
 /// What a repository beside Flux leaves out: the rollout scales the target.
-const NO_REPLICAS: (&str, &str) = ("  replicas: 2\n", "");
+pub(super) const NO_REPLICAS: (&str, &str) = ("  replicas: 2\n", "");
 
-const PLAN: Plan = Plan {
+pub(super) const PLAN: Plan = Plan {
     router: Router::Kubernetes,
     interval: "1s",
 };
@@ -201,7 +201,7 @@ fn suspend(scene: &Scene, suspend: bool) -> anyhow::Result<()> {
 }
 
 /// The last of the canary's states is green, and all before were pending.
-async fn green_last(scene: &Scene, commit: &str) -> anyhow::Result<()> {
+pub(super) async fn green_last(scene: &Scene, commit: &str) -> anyhow::Result<()> {
     let history = scene.history(commit).await?;
     let of_canary = history.iter().filter(|said| said.context == CANARY);
     let states: Vec<_> = of_canary.map(|said| said.state.as_str()).collect();
@@ -214,7 +214,7 @@ async fn green_last(scene: &Scene, commit: &str) -> anyhow::Result<()> {
 }
 
 /// Nothing panicked, and Flux found no drift to correct: it applied the target once for each commit.
-fn calm(scene: &Scene) -> anyhow::Result<()> {
+pub(super) fn calm(scene: &Scene) -> anyhow::Result<()> {
     ensure!(!scene.lab.log("serin").contains("panicked"), "a task panicked");
     let log = scene.lab.log(KUSTOMIZE_CONTROLLER);
     let corrections = log.matches("\"Deployment/test/podinfo\":\"configured\"").count();

@@ -38,6 +38,8 @@ pub(crate) enum Way {
     Apply,
     /// Flux applies; its artifacts are read.
     Artifacts,
+    /// The same, of an `OCIRepository`.
+    Oci,
     /// Flux applies; a checkout is read, and Flux says what it applied.
     BesideFlux,
 }
@@ -136,7 +138,8 @@ impl Scene {
         output(hermetic(Path::new(serin()), self.folder.path()).arg("crd"))
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    /// Names a file or folder of the scene, such as the clone `publisher`.
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(name)
     }
 
@@ -245,13 +248,15 @@ impl Scene {
         match self.way {
             Way::Apply => vec!["--apply".to_owned(), checkout],
             Way::Artifacts => vec![flux],
+            Way::Oci => vec![format!("--flux=OCIRepository/{STATE_NAMESPACE}/{REPOSITORY}")],
             Way::BesideFlux => vec![flux, checkout],
         }
     }
 
     fn forge_flags(&self) -> Vec<String> {
         // Notes need a checkout to be kept in.
-        let notes = (self.way != Way::Artifacts).then(|| "--status=notes".to_owned());
+        let has_checkout = matches!(self.way, Way::Apply | Way::BesideFlux);
+        let notes = has_checkout.then(|| "--status=notes".to_owned());
         let gitea = [
             "--status=gitea".to_owned(),
             format!("--status-url={}", self.gitea.url()),

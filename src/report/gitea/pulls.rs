@@ -1,48 +1,19 @@
 //! Pull requests on Gitea and Forgejo.
 
-use ::http::Method;
-use serde::Deserialize;
-use serde_json::json;
-
 use super::{
     super::{
         ForgeError, NewPullRequest, PullRequest,
-        pull_request::{Comment, cut, marked, ours, pull_requests},
+        api::Pull,
+        pull_request::{Comment, pull_requests},
     },
     Gitea, PAGES,
 };
 use crate::repo::CommitId;
 
-#[derive(Deserialize)]
-struct Pull {
-    number: u64,
-    html_url: String,
-    head: Head,
-}
-
-#[derive(Deserialize)]
-struct Head {
-    #[serde(rename = "ref")]
-    branch: String,
-}
-
 impl Gitea {
     async fn open_one(&self, request: &NewPullRequest) -> Result<PullRequest, ForgeError> {
-        if let Some(open) = self.find_open(&request.head).await? {
-            return Ok(open);
-        }
-        let body = json!({
-            "head": request.head, "base": request.base, "title": request.short_title(),
-            "body": cut(&request.body, NewPullRequest::BODY),
-        });
-        let response = self.api.post(&["pulls"], &body).await?;
-        // Somebody else was faster.
-        if response.status == 409
-            && let Some(open) = self.find_open(&request.head).await?
-        {
-            return Ok(open);
-        }
-        self.api.parse::<Pull>(&response, "pull request").map(Pull::into)
+        let find = || self.find_open(&request.head);
+        self.api.open_pull(request, 409, find).await
     }
 
     async fn find_open(&self, head: &str) -> Result<Option<PullRequest>, ForgeError> {
@@ -70,28 +41,8 @@ impl Gitea {
         let path = ["issues", number.as_str(), "comments"];
         // This list has no pages; it is bounded by what the client reads.
         let comments: Vec<Comment> = self.api.parse(&self.api.get(&path, &[]).await?, "list")?;
-        let text = marked(marker, body);
-        let body = json!({ "body": text });
-        let response = match ours(comments, marker) {
-            Some(comment) if comment.says(&text) => return Ok(()),
-            Some(comment) => {
-                let id = comment.id.to_string();
-                let path = ["issues", "comments", id.as_str()];
-                self.api.send(Method::PATCH, &path, &[], Some(&body)).await?
-            }
-            None => self.api.post(&path, &body).await?,
-        };
-        self.api.done(&response)
+        self.api.keep_comment(&number, comments, marker, body).await
     }
 }
 
 pull_requests!(Gitea);
-
-impl From<Pull> for PullRequest {
-    fn from(pull: Pull) -> Self {
-        Self {
-            number: pull.number,
-            url: pull.html_url,
-        }
-    }
-}
