@@ -42,3 +42,5 @@ mod secrets;
 mod sidecar;
 #[path = "cli/status.rs"]
 mod status;
+#[path = "common/web.rs"]
+mod web;

@@ -4,3 +4,4 @@
 
 pub(crate) mod lab;
 pub(crate) mod prometheus;
+pub(crate) mod web;

@@ -6,6 +6,8 @@ mod common;
 
 #[path = "e2e/clone.rs"]
 mod clone;
+#[path = "e2e/cloned.rs"]
+mod cloned;
 #[path = "e2e/components.rs"]
 mod components;
 #[path = "e2e/crd.rs"]

@@ -2,10 +2,14 @@
 //! a refusal means.
 
 mod list;
+mod moved;
 mod pulls;
 mod refusal;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use ::http::Method;
 use futures::future::BoxFuture;
@@ -83,6 +87,8 @@ pub(super) struct Api {
     pub(super) commits: &'static [&'static str],
     /// Who is not let in is led to a page where people sign in, instead of being refused.
     pub(super) leads_to_sign_in: bool,
+    /// It was told that the repository has moved.
+    pub(super) moved: Arc<AtomicBool>,
     pub(super) remote: Remote,
 }
 
@@ -130,6 +136,7 @@ impl Api {
             about_commit: |_, _| false,
             commits: &["commits"],
             leads_to_sign_in: false,
+            moved: Arc::default(),
             remote,
         })
     }
@@ -185,7 +192,7 @@ impl Api {
         let of_http = |error: Error| ForgeError::of_http(self.forge, &error);
         let request = self.request(method, path, query, body).map_err(of_http)?;
         let (request, secret) = self.sign(request).await?;
-        let mut response = self.remote.client.send(request).await.map_err(of_http)?;
+        let mut response = self.deliver(request).await.map_err(of_http)?;
         if self.leads_to_sign_in && matches!(response.status, 203 | 302) {
             response.status = 401;
         }

@@ -4,7 +4,7 @@ use insta::assert_snapshot;
 
 use super::{
     environment::{Running, TestEnvironment},
-    sidecar::WEB,
+    web::WEB,
 };
 
 #[test]

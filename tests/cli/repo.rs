@@ -16,7 +16,8 @@ use ring::hmac;
 use super::{
     environment::{Running, TestEnvironment},
     run::KUBECONFIG,
-    sidecar::{WEB, address},
+    sidecar::address,
+    web::WEB,
 };
 
 const TOKEN: &str = "hunter2-very-secret";

@@ -13,31 +13,10 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
-use super::environment::{Running, TestEnvironment};
-
-const WEB: &str = "\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  selector:
-    matchLabels: {app: web}
-  template:
-    metadata:
-      labels: {app: web}
-    spec:
-      containers:
-      - {name: web, image: 'example.com/web:1'}
----
-apiVersion: flagger.app/v1beta1
-kind: Canary
-metadata: {name: web}
-spec:
-  provider: kubernetes
-  targetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
-  service: {port: 80}
-  analysis: {interval: 1s, threshold: 1, iterations: 3}
-";
+use super::{
+    environment::{Running, TestEnvironment},
+    web::WEB,
+};
 
 /// A forge, and a proxy, that refuses everything and says back all that it got.
 struct Parrot {

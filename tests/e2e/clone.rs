@@ -1,163 +1,179 @@
-//! A clone of its own, kept current from a private repository on a real Gitea, whose webhook tells of each push.
+//! A clone of its own, kept current from a private repository on a real Gitea: by webhook, over https and ssh, and
+//! after the repository has moved.
 
-use std::path::Path;
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use anyhow::{Context as _, ensure};
-use tokio::time::{Instant, sleep};
+use anyhow::ensure;
 
-use super::scene::PATIENCE;
+use super::cloned::{Cloned, Lookout, REPOSITORY};
 use crate::common::lab::gitea::Gitea;
-use crate::common::lab::process::{Sandbox, free_ports, hermetic};
-
-const SERIN_BINARY: &str = env!("CARGO_BIN_EXE_serin");
-const WEB: &str = "\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  selector:
-    matchLabels: {app: web}
-  template:
-    metadata:
-      labels: {app: web}
-    spec:
-      containers:
-      - {name: web, image: 'example.com/web:1'}
----
-apiVersion: flagger.app/v1beta1
-kind: Canary
-metadata: {name: web}
-spec:
-  provider: kubernetes
-  targetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
-  service: {port: 80}
-  analysis: {interval: 1s, threshold: 1, iterations: 2}
-";
-
-/// Commits the manifest, and pushes it.
-fn push(gitea: &Gitea, folder: &Path, manifest: &str) -> anyhow::Result<String> {
-    std::fs::write(folder.join("web.yaml"), manifest)?;
-    let git = |arguments: &[&str]| -> anyhow::Result<String> {
-        let done = gitea.git(folder).args(arguments).output()?;
-        let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        ensure!(done.status.success(), "git {arguments:?}: {said}");
-        Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
-    };
-    git(&["add", "--all"])?;
-    git(&["commit", "--quiet", "--message=Change web"])?;
-    git(&["push", "--quiet", "origin", "main"])?;
-    git(&["rev-parse", "HEAD"])
-}
-
-async fn promoted(gitea: &Gitea, sandbox: &Sandbox, commit: &str, text: &str) -> anyhow::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let said = gitea.statuses("web", commit).await?;
-        if said
-            .iter()
-            .any(|status| status.state == "success" && status.description.contains(text))
-        {
-            return Ok(());
-        }
-        ensure!(
-            Instant::now() < deadline,
-            "{commit} never got {text:?}: {said:?}\n{}",
-            sandbox.log("serin")
-        );
-        sleep(std::time::Duration::from_millis(100)).await;
-    }
-}
 
 #[tokio::test]
 async fn a_private_repository_is_cloned_and_its_webhook_brings_the_next_commit() -> anyhow::Result<()> {
-    let gitea = Gitea::start().await?;
-    let address = gitea.create_repo("web").await?;
-    let mut sandbox = Sandbox::new("clone")?;
-    let publisher = sandbox.path("publisher");
-    std::fs::create_dir_all(&publisher)?;
-    for arguments in [
-        &["init", "--quiet", "--initial-branch=main"][..],
-        &["remote", "add", "origin", &address],
-    ] {
-        ensure!(
-            gitea.git(&publisher).args(arguments).status()?.success(),
-            "{arguments:?}"
-        );
-    }
-    let first = push(&gitea, &publisher, WEB)?;
-
-    let [api, listen] = free_ports()?;
-    let kubeconfig = sandbox.path("kubeconfig");
-    let mut cluster = hermetic(Path::new(SERIN_BINARY), &sandbox.path(""));
-    cluster.arg("cluster").arg(format!("--listen=127.0.0.1:{api}"));
-    cluster.arg(format!("--write-kubeconfig={}", kubeconfig.display()));
-    sandbox.spawn("cluster", &mut cluster)?;
-    let written = kubeconfig.clone();
-    sandbox
-        .ready("cluster", async || {
-            std::fs::read(&written).context("no kubeconfig")
-        })
-        .await?;
-
-    let token = sandbox.write("token", gitea.token())?;
-    let secret = sandbox.write("secret", "between-us")?;
-    let mut serin = hermetic(Path::new(SERIN_BINARY), &sandbox.path(""));
+    let mut cloned = Cloned::set(Gitea::start().await?).await?;
+    let first = cloned.push(1)?;
+    cloned.sandbox.write("secret", "between-us")?;
+    let mut serin = cloned.serin(&cloned.address);
     serin
-        .env("SERIN_LOG", "serin=trace")
-        .args([
-            "run",
-            "--apply",
-            "--repo-interval=1h",
-            "--branch=main",
-            "--status=gitea",
-        ])
-        .arg(format!("--repo={address}"))
+        .arg("--repo-interval=1h")
         .arg(format!("--repo-username={}", Gitea::OWNER))
-        .arg(format!("--repo-token-file={}", token.display()))
-        .arg(format!("--clone-dir={}", sandbox.path("clones").display()))
-        .arg(format!("--notify-secret-file={}", secret.display()))
-        .arg(format!("--kubeconfig={}", kubeconfig.display()))
-        .arg(format!("--listen=127.0.0.1:{listen}"))
-        .arg(format!("--status-url={}", gitea.url()))
-        .arg(format!("--status-repo={}/web", Gitea::OWNER))
-        .arg(format!("--status-token-file={}", token.display()));
-    sandbox.spawn("serin", &mut serin)?;
-    promoted(&gitea, &sandbox, &first, "initialized").await?;
+        .arg(cloned.file("repo-token-file", "token"))
+        .arg(cloned.file("notify-secret-file", "secret"))
+        .arg(format!("--status-url={}", cloned.gitea.url()))
+        .arg(format!("--status-repo={}/web", Gitea::OWNER));
+    cloned.sandbox.spawn("serin", &mut serin)?;
+    cloned.await_said(&first, "initialized").await?;
 
     // A secret that is not Serin's: the call is refused, and the commit is not seen.
-    let url = format!("http://127.0.0.1:{listen}/notify");
-    let hook = gitea.create_hook("web", &url, "guessed").await?;
-    let second = push(&gitea, &publisher, &WEB.replace("web:1", "web:2"))?;
-    let deadline = Instant::now() + PATIENCE;
-    while !sandbox.log("serin").contains("the signature is wrong") {
-        ensure!(
-            Instant::now() < deadline,
-            "no call came: {}",
-            sandbox.log("serin")
-        );
-        sleep(std::time::Duration::from_millis(100)).await;
-    }
+    let url = cloned.notify_url();
+    let hook = cloned.gitea.create_hook(REPOSITORY, &url, "guessed").await?;
+    let second = cloned.push(2)?;
+    cloned.await_logged("serin", &["the signature is wrong"]).await?;
     ensure!(
-        gitea.statuses("web", &second).await?.is_empty(),
+        cloned.gitea.statuses(REPOSITORY, &second).await?.is_empty(),
         "a forged call was believed"
     );
 
-    gitea.delete_hook("web", hook).await?;
-    gitea.create_hook("web", &url, "between-us").await?;
-    let third = push(&gitea, &publisher, &WEB.replace("web:1", "web:3"))?;
-    promoted(&gitea, &sandbox, &third, "promoted").await?;
-    promoted(&gitea, &sandbox, &second, "superseded").await?;
+    cloned.gitea.delete_hook(REPOSITORY, hook).await?;
+    cloned.gitea.create_hook(REPOSITORY, &url, "between-us").await?;
+    let third = cloned.push(3)?;
+    cloned.await_said(&third, "promoted").await?;
+    cloned.await_said(&second, "superseded").await?;
 
     // The token is taken back: the last revision stays, and the log says what is wrong.
-    sandbox.write("token", "0000000000000000000000000000000000000000")?;
-    push(&gitea, &publisher, &WEB.replace("web:1", "web:4"))?;
-    let deadline = Instant::now() + PATIENCE;
-    while !sandbox.log("serin").contains("the credential was refused") {
-        ensure!(Instant::now() < deadline, "not refused: {}", sandbox.log("serin"));
-        sleep(std::time::Duration::from_millis(100)).await;
-    }
+    cloned
+        .sandbox
+        .write("token", "0000000000000000000000000000000000000000")?;
+    cloned.push(4)?;
+    cloned
+        .await_logged("serin", &["the credential was refused"])
+        .await?;
     ensure!(
-        !sandbox.log("serin").contains(gitea.token()),
+        !cloned.log().contains(cloned.gitea.token()),
+        "the log holds the token"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_private_authority_and_a_credential_helper_lead_to_the_repository_and_its_statuses()
+-> anyhow::Result<()> {
+    let mut cloned = Cloned::set(Gitea::start_secure().await?).await?;
+    let first = cloned.push(1)?;
+    let token = cloned.gitea.token().to_owned();
+    let host = cloned.gitea.url().trim_start_matches("https://").to_owned();
+    // What `git credential-store` reads at home.
+    let entry = format!("https://{}:{token}@{}\n", Gitea::OWNER, host.replace(':', "%3a"));
+    let store = cloned.sandbox.write(".git-credentials", &entry)?;
+    fs::set_permissions(store, fs::Permissions::from_mode(0o600))?;
+    let lookout = Lookout::begin(&[&token, &entry]);
+    let fetches = Lookout::begin(&[&format!("{} refs/heads/main", cloned.address)]);
+
+    // Where the forge is and what its repository is called, the address tells.
+    let serin = |cloned: &Cloned| {
+        let mut serin = cloned.serin(&cloned.address);
+        serin.args(["--repo-interval=1s", "--repo-credential-helper=store"]);
+        serin
+    };
+    let texts = ["the certificate is not trusted", "--repo-ca-file"];
+    cloned.refused(serin(&cloned), &texts).await?;
+    let ca = cloned.gitea.ca_file()?.display().to_string();
+    let mut trusting = serin(&cloned);
+    trusting
+        .arg(format!("--repo-ca-file={ca}"))
+        .arg(format!("--status-ca-file={ca}"));
+    cloned.sandbox.spawn("serin", &mut trusting)?;
+    cloned.await_said(&first, "initialized").await?;
+    let second = cloned.push(2)?;
+    cloned.await_said(&second, "promoted").await?;
+
+    let told = lookout.end()?;
+    ensure!(told.is_empty(), "arguments hold the token: {told:?}");
+    ensure!(!fetches.end()?.is_empty(), "the lookout has not even seen git");
+    ensure!(!cloned.log().contains(&token), "the log holds the token");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_key_and_known_hosts_lead_to_the_repository_over_ssh() -> anyhow::Result<()> {
+    let mut cloned = Cloned::set(Gitea::start_secure().await?).await?;
+    let first = cloned.push(1)?;
+    let address = cloned.gitea.ssh_address(REPOSITORY)?;
+    let key = cloned.gitea.create_ssh_key().await?;
+    let secret = fs::read_to_string(&key)?;
+    let secret: Vec<&str> = secret.lines().filter(|line| !line.starts_with("---")).collect();
+    let lookout = Lookout::begin(&secret);
+    let sessions = Lookout::begin(&[&format!("-i {}", key.display())]);
+    let ca = cloned.gitea.ca_file()?.display().to_string();
+    let known = cloned.gitea.known_hosts_file()?.display().to_string();
+    let serin = |cloned: &Cloned, known: &str| {
+        let mut serin = cloned.serin(&address);
+        serin
+            .arg("--repo-interval=1s")
+            .arg(format!("--repo-ssh-key-file={}", key.display()))
+            .arg(format!("--repo-known-hosts-file={known}"))
+            .arg(format!("--status-url={}", cloned.gitea.url()))
+            .arg(format!("--status-ca-file={ca}"));
+        serin
+    };
+
+    let nobody = cloned.sandbox.write("nobody", "")?.display().to_string();
+    let texts = ["the host cannot prove who it is", "--repo-known-hosts-file"];
+    cloned.refused(serin(&cloned, &nobody), &texts).await?;
+    let mut knowing = serin(&cloned, &known);
+    cloned.sandbox.spawn("serin", &mut knowing)?;
+    cloned.await_said(&first, "initialized").await?;
+    let second = cloned.push(2)?;
+    cloned.await_said(&second, "promoted").await?;
+
+    let told = lookout.end()?;
+    ensure!(told.is_empty(), "arguments hold the key: {told:?}");
+    ensure!(!sessions.end()?.is_empty(), "the lookout has not even seen ssh");
+    let log = cloned.log();
+    ensure!(
+        !secret.iter().any(|line| log.contains(line)),
+        "the log holds the key"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repository_that_is_renamed_and_transferred_is_followed_and_so_are_its_statuses()
+-> anyhow::Result<()> {
+    let mut cloned = Cloned::set(Gitea::start().await?).await?;
+    let first = cloned.push(1)?;
+    let serin = |cloned: &Cloned| {
+        let mut serin = cloned.serin(&cloned.address);
+        serin
+            .arg("--repo-interval=1s")
+            .arg(format!("--repo-username={}", Gitea::OWNER))
+            .arg(cloned.file("repo-token-file", "token"));
+        serin
+    };
+    let mut running = serin(&cloned);
+    cloned.sandbox.spawn("serin", &mut running)?;
+    cloned.await_said(&first, "initialized").await?;
+
+    cloned.gitea.rename(REPOSITORY, "shop").await?;
+    let second = cloned.push(2)?;
+    let shop = format!("{}/shop", Gitea::OWNER);
+    cloned.await_said_in(&shop, &second, "promoted").await?;
+    let warnings = [
+        "The repository has moved; give its new address with --repo.",
+        "The repository has moved; give its new name with --status-repo.",
+        "/gitops/shop",
+    ];
+    cloned.await_logged("serin", &warnings).await?;
+
+    // Also for a sidecar that starts only now, under the name of long ago.
+    cloned.gitea.transfer("shop", "team").await?;
+    cloned.sandbox.kill("serin")?;
+    let third = cloned.push(3)?;
+    let mut running = serin(&cloned);
+    cloned.sandbox.spawn("serin", &mut running)?;
+    cloned.await_said_in("team/shop", &third, "promoted").await?;
+    ensure!(
+        !cloned.log().contains(cloned.gitea.token()),
         "the log holds the token"
     );
     Ok(())

@@ -85,8 +85,27 @@ pub(super) fn start(rules: Rules) -> Client {
             "/sub/api/v1/repos/{owner}/{name}/issues/comments/{number}",
             patch(edit_comment),
         )
-        .with_state(server);
+        .with_state(server)
+        .layer(axum::middleware::from_fn(lead_on));
     Client::in_process(BTreeMap::from([("forge".to_owned(), router)]))
+}
+
+/// Repositories that are elsewhere now: renamed, on another forge, and outside of what the forge serves.
+async fn lead_on(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    let path = request.uri().to_string();
+    let to = ["renamed", "abroad", "outside"]
+        .into_iter()
+        .find(|name| path.contains(&format!("/{OWNER}/{name}/")));
+    let Some(name) = to else {
+        return next.run(request).await;
+    };
+    let path = path.replace(&format!("/{name}/"), "/app/");
+    let location = match name {
+        "renamed" => path,
+        "abroad" => format!("http://abroad{path}"),
+        _ => path.replacen("/sub", "", 1),
+    };
+    (StatusCode::MOVED_PERMANENTLY, [("location", location)]).into_response()
 }
 
 type Target = Path<(String, String, String)>;

@@ -127,3 +127,19 @@ async fn settings_that_cannot_work_are_refused_with_a_hint() {
         );
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_repository_that_has_moved_is_followed_at_the_same_forge_and_nowhere_else() {
+    let said = status("serin", CommitState::Success, "promoted");
+    let client = start(Rules::with(&[&hex('a')]));
+    let repository = format!("{OWNER}/renamed");
+    let forge = Gitea::new(remote("http://forge/sub", &repository, TOKEN, client)).unwrap();
+    forge.post(&hex('a'), &said).await.unwrap();
+    assert_eq!(forge.read(&hex('a')).await.unwrap(), [said]);
+    for elsewhere in ["abroad", "outside"] {
+        let rules = Rules::with(&[&hex('a')]);
+        let error = refused_by(rules, TOKEN, &format!("{OWNER}/{elsewhere}")).await;
+        assert!(matches!(error, ForgeError::Config { .. }), "{elsewhere}: {error}");
+        assert!(error.to_string().contains("is elsewhere now"), "{error}");
+    }
+}
