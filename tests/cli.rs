@@ -40,6 +40,8 @@ mod run;
 mod secrets;
 #[path = "cli/sidecar.rs"]
 mod sidecar;
+#[path = "cli/signed.rs"]
+mod signed;
 #[path = "cli/status.rs"]
 mod status;
 #[path = "common/web.rs"]

@@ -28,6 +28,8 @@ mod scene;
 mod service;
 #[path = "e2e/sidecar.rs"]
 mod sidecar;
+#[path = "e2e/signed.rs"]
+mod signed;
 #[path = "e2e/steps.rs"]
 mod steps;
 #[path = "e2e/trouble.rs"]

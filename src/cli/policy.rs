@@ -11,7 +11,7 @@ use crate::{
     repo::{
         Repository,
         git::{Credentials, ParseUrlError, Remote, RemoteUrl},
-        verify::{Keys, Verifier},
+        verify::{AsBrought, Keys, Verifier},
     },
     runtime::RevertOptions,
 };
@@ -47,8 +47,8 @@ pub(super) struct PolicyArgs {
     #[arg(long, value_name = "FILE", requires = "revert_ssh_key")]
     revert_known_hosts: Option<PathBuf>,
 
-    /// Act only on commits that are signed by one of the keys of --verify-keys
-    #[arg(long, requires = "verify_keys")]
+    /// Act only on commits that are signed by one of the keys of --verify-keys; with --flux alone: that Flux verified
+    #[arg(long)]
     require_verified: bool,
 
     /// File or folder with public keys: SSH (.pub, .sshpub, or allowed_signers) or OpenPGP (.asc); may be repeated
@@ -126,11 +126,24 @@ impl PolicyArgs {
         if !self.require_verified {
             return Ok(None);
         }
-        if source.git_dir().is_none() {
-            return Err(Failure::user(
-                "the artifacts of Flux have no signatures",
-                "add --checkout DIR or --repo URL to --flux, or leave --require-verified out",
-            ));
+        let has_commits = source.git_dir().is_some();
+        match (has_commits, self.verify_keys.is_empty()) {
+            (false, true) => return Ok(Some(Arc::new(AsBrought))),
+            (false, false) => {
+                return Err(Failure::user(
+                    "--verify-keys has nothing to judge: the artifacts of Flux hold no commits, so only Flux's own word \
+                     (SourceVerified) counts",
+                    "leave --verify-keys out and give the keys to Flux (spec.verify of the source), or add --checkout DIR \
+                     or --repo URL",
+                ));
+            }
+            (true, true) => {
+                return Err(Failure::user(
+                    "--require-verified needs to know which keys count",
+                    "add --verify-keys PATH; only with --flux alone, Flux's own word counts",
+                ));
+            }
+            (true, false) => {}
         }
         let keys: Arc<dyn Verifier> = Arc::new(Keys::read(self.verify_keys.clone())?);
         Ok(Some(keys))

@@ -1,14 +1,18 @@
 //! What Flux's own objects say: which artifact a source has, which revision its Kustomizations have attempted,
 //! and what that means for a commit that waits to become live. Pure over live objects.
 
+mod signature;
+
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use crate::{
     manifest::{Object, ObjectKey, Resource},
-    repo::{Download, Revision},
+    repo::{CommitId, Download, Revision},
 };
+
+pub use signature::Signature;
 
 /// Longest message of Flux that is passed on, in characters.
 const MESSAGE: usize = 200;
@@ -30,6 +34,10 @@ pub struct FluxSource {
     pub artifact: Option<FluxArtifact>,
     /// Why Flux cannot fetch it.
     pub trouble: Option<String>,
+    /// What Flux found of the signature of the artifact.
+    pub signature: Signature,
+    /// The commit that Flux makes no artifact of because of its signature, and why.
+    pub turned_down: Option<(CommitId, String)>,
 }
 
 /// The artifact of a source.
@@ -47,11 +55,14 @@ impl FluxSource {
     /// Reads a live source.
     #[must_use]
     pub fn read(object: &Object) -> Self {
+        let artifact = artifact(object);
         Self {
             key: object.key(),
             repository: repository(object),
             suspended: is_suspended(object),
-            artifact: artifact(object),
+            signature: signature::of(object, artifact.as_ref()),
+            turned_down: signature::turned_down(object, artifact.as_ref()),
+            artifact,
             trouble: Condition::ready(object)
                 .filter(Condition::is_fault)
                 .map(|ready| ready.text()),

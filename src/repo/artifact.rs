@@ -19,6 +19,8 @@ pub use unpack::{ArchiveError, File, Unpacked, unpack};
 
 /// How many artifacts are kept.
 const KEPT: usize = 4;
+/// Of how many it is remembered what Flux found of their signatures: one may be judged before it is taken.
+const JUDGED: usize = 4 * KEPT;
 
 /// An archive and the revision that it was made from.
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ pub struct Artifacts {
     kept: Mutex<VecDeque<Artifact>>,
     /// Where they are made from; not known before the source was read.
     origin: Mutex<Origin>,
+    /// Why Flux has not verified what is at these places; nothing where it has.
+    judged: Mutex<VecDeque<(Download, Option<String>)>>,
 }
 
 impl Artifacts {
@@ -59,7 +63,31 @@ impl Artifacts {
             path: clean_path(path)?,
             kept: Mutex::default(),
             origin: Mutex::default(),
+            judged: Mutex::default(),
         })
+    }
+
+    /// Takes what Flux found of the signature of what is at this place: that it is verified, or why not. The newest
+    /// word counts.
+    pub fn judge(&self, download: &Download, why_not: Option<String>) {
+        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        judged.retain(|(known, _)| known != download);
+        judged.push_back((download.clone(), why_not));
+        if judged.len() > JUDGED {
+            judged.pop_front();
+        }
+    }
+
+    /// Takes why nobody knows whether what is at this place is verified. What Flux found of it before stays.
+    pub fn wonder(&self, download: &Download, why: String) {
+        let judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = judged
+            .iter()
+            .any(|(known, why_not)| known == download && why_not.is_none());
+        drop(judged);
+        if !found {
+            self.judge(download, Some(why));
+        }
     }
 
     /// Says which repository they are made from, as far as the source does.
@@ -287,6 +315,16 @@ impl Repository for Artifacts {
         }
     }
 
+    fn verification(&self, id: &CommitId) -> Option<Option<String>> {
+        let unknown = || Some("Flux has not said whether it is verified".to_owned());
+        let Some(download) = self.download_of(id) else {
+            return Some(unknown());
+        };
+        let judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = judged.iter().find(|(known, _)| *known == download);
+        Some(found.map_or_else(unknown, |(_, why_not)| why_not.clone()))
+    }
+
     fn contains(&self, commit: &CommitId, newer: &CommitId) -> bool {
         let kept = self.lock();
         let at = |id: &CommitId| kept.iter().position(|artifact| artifact.revision.id == *id);
@@ -418,6 +456,35 @@ mod tests {
             empty.newest().unwrap_err().to_string(),
             "Flux has no artifact of `x` yet"
         );
+    }
+
+    #[test]
+    fn a_revision_is_verified_where_flux_said_so_of_its_very_artifact() {
+        let artifacts = two();
+        let [old, new] = [1, 2].map(|index| artifacts.download_of(&id(index)).unwrap());
+        let why = |index| artifacts.verification(&id(index)).unwrap();
+        assert_eq!(
+            why(1),
+            Some("Flux has not said whether it is verified".to_owned())
+        );
+        artifacts.judge(&old, None);
+        artifacts.wonder(&old, "speaks of another commit".to_owned());
+        artifacts.wonder(&new, "not yet".to_owned());
+        assert_eq!((why(1), why(2)), (None, Some("not yet".to_owned())));
+        artifacts.judge(&new, None);
+        artifacts.judge(&old, Some("the key was taken back".to_owned()));
+        assert_eq!(
+            (why(1), why(2)),
+            (Some("the key was taken back".to_owned()), None)
+        );
+        let mut other = artifact(2, &[("apps/a.yaml", "evil")]);
+        other.download.digest = "sha256:2".to_owned();
+        artifacts.put(other);
+        assert!(why(2).is_some(), "the same commit, and other files");
+        for index in 10..60 {
+            artifacts.judge(&artifact(index, &[]).download, None);
+        }
+        assert!(artifacts.judged.lock().unwrap().len() <= JUDGED);
     }
 
     #[test]

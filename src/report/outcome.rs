@@ -17,6 +17,8 @@ use crate::{
 
 /// What is added to the last word about a commit once its revert is proposed.
 const PROPOSED: &str = "; revert proposed: ";
+/// How it begins what is said of a commit that policy does not let anything be done for.
+const NOT_VERIFIED: &str = "not verified: ";
 
 /// Says what a canary's status means for the commit that its run is for.
 #[must_use]
@@ -290,7 +292,13 @@ pub fn unreadable(why: &str) -> Outcome {
 /// A commit that policy does not let anything be done for; says why.
 #[must_use]
 pub fn not_verified(why: &str) -> Outcome {
-    Outcome::new(CommitState::Error, &format!("not verified: {why}"))
+    Outcome::new(CommitState::Error, &format!("{NOT_VERIFIED}{why}"))
+}
+
+/// Whether this is what is said of a commit that is not verified.
+#[must_use]
+pub fn is_not_verified(said: &Outcome) -> bool {
+    said.state == CommitState::Error && said.description.starts_with(NOT_VERIFIED)
 }
 
 /// A commit that waits for one below it, which is not verified, to be taken back.

@@ -16,7 +16,7 @@ use crate::{
     cluster::ClusterError,
     error::{Class, Classified as _},
     manifest::{Manager, Object, ObjectKey, Resource, Write},
-    plan::flux::{Applier, FluxArtifact, FluxSource},
+    plan::flux::{Applier, FluxArtifact, FluxSource, Signature},
     repo::{Artifact, ArtifactError, Artifacts, CommitId, Download, Repository as _, Revision, Trigger},
 };
 
@@ -95,6 +95,13 @@ impl Flux {
         if let Some(artifacts) = &self.options.artifacts {
             artifacts.made_from(source.repository.clone());
         }
+        if let (Some(artifacts), Some(artifact)) = (&self.options.artifacts, &source.artifact) {
+            match source.signature.clone() {
+                Signature::Verified => artifacts.judge(&artifact.download, None),
+                Signature::Bad(why) => artifacts.judge(&artifact.download, Some(why)),
+                Signature::Unknown(why) => artifacts.wonder(&artifact.download, why),
+            }
+        }
         if let Some(artifact) = &source.artifact
             && let Some(revision) = &artifact.revision
         {
@@ -133,6 +140,20 @@ impl Flux {
         known.or_else(|| named.parse::<Revision>().ok().map(|revision| revision.id))
     }
 
+    /// Returns the commit that Flux makes no artifact of because of its signature, where artifacts are what is read.
+    pub(super) fn turned_down(&self, shared: &Shared) -> Option<(CommitId, String)> {
+        self.options.artifacts.as_ref()?;
+        self.source(shared)?.turned_down
+    }
+
+    /// Whether this revision, which was not verified when it was read, is now.
+    pub(super) fn verified_late(&self, handled: Option<&Revision>) -> Option<Revision> {
+        let artifacts = self.options.artifacts.as_ref()?;
+        let newest = artifacts.newest().ok()?;
+        let is_news = handled.is_none_or(|handled| handled.id != newest.id);
+        (is_news && artifacts.verification(&newest.id) == Some(None)).then_some(newest)
+    }
+
     /// Returns once there is a first artifact, if artifacts are what is read.
     pub(super) async fn arrived(&self, shared: &Shared) {
         let Some(artifacts) = &self.options.artifacts else {
@@ -153,11 +174,13 @@ impl Flux {
         };
         let mut news = shared.flux_news();
         let mut have: Option<Download> = None;
-        let mut told = String::new();
+        let (mut told, mut trouble) = (String::new(), String::new());
         let mut failures = 0_u32;
         loop {
             news.borrow_and_update();
-            let wanted = self.source(shared).and_then(|source| source.artifact);
+            let source = self.source(shared);
+            tell_trouble(source.as_ref(), &mut trouble);
+            let wanted = source.and_then(|source| source.artifact);
             let wanted = wanted.filter(|artifact| have.as_ref() != Some(&artifact.download));
             let mut pause = None;
             if let Some(artifact) = wanted {
@@ -263,6 +286,20 @@ async fn fetch(shared: &Arc<Shared>, artifact: &FluxArtifact) -> Result<Artifact
         download,
         unpacked,
     })
+}
+
+/// Tells once why Flux cannot fetch its source.
+fn tell_trouble(source: Option<&FluxSource>, told: &mut String) {
+    let now = source
+        .and_then(|source| source.trouble.clone())
+        .unwrap_or_default();
+    if *told == now {
+        return;
+    }
+    if let Some(source) = source.filter(|_| !now.is_empty()) {
+        tracing::warn!(source = %source.key, error = now, "Flux cannot make an artifact of its source.");
+    }
+    *told = now;
 }
 
 /// Tells a fault once, until there is another one.

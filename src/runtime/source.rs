@@ -231,7 +231,7 @@ impl Source {
         }
         let mut watch = Watch::start_with(Arc::clone(&self.repository), self.hints.clone(), self.trigger());
         let mut state = self.recall(shared).await;
-        self.declare_again(shared, &state).await;
+        self.declare_again(shared, &mut state).await;
         let mut orphans = !state.owed.is_empty();
         let mut due: Option<Revision> = None;
         let mut failures = 0_u32;
@@ -265,7 +265,10 @@ impl Source {
                     None => return,
                 },
                 () = self.reports.unsaved() => self.save(shared, &mut state).await,
-                () = self.flux_changed(&mut news) => self.hear_flux(shared, &mut state).await,
+                () = self.flux_changed(&mut news) => {
+                    due = due.or(self.hear_signatures(shared, &mut state).await);
+                    self.hear_flux(shared, &mut state).await;
+                }
                 () = sleep(pause) => {
                     self.hear_flux(shared, &mut state).await;
                     self.look(shared, &mut state);
@@ -289,10 +292,10 @@ impl Source {
                 }
             }
         };
-        state.waiting.retain(|waiting| !waiting.canaries.is_empty());
+        state.waiting.retain(Waiting::is_open);
         self.reports
             .doubt(state.handled.is_some() || !state.waiting.is_empty());
-        self.reports.restore(&state.owed);
+        self.reports.restore(&state.owed, &state.late());
         if let (Some(flux), Some(handled), Some(artifact)) = (&self.flux, &state.handled, &state.artifact) {
             flux.bring_back(shared, handled, artifact).await;
         }
@@ -307,10 +310,13 @@ impl Source {
     async fn expect_again(&self, shared: &Arc<Shared>, waiting: &Waiting) -> Result<(), Fault> {
         let canaries: Vec<ObjectKey> = waiting
             .canaries
-            .iter()
+            .union(&waiting.late)
             .filter_map(|name| canary_key(name))
             .collect();
-        for canary in &canaries {
+        for canary in canaries
+            .iter()
+            .filter(|canary| waiting.canaries.contains(&name(canary)))
+        {
             self.reports.plan(&waiting.commit, canary);
         }
         let source = self.clone();
@@ -348,13 +354,14 @@ impl Source {
             store::save(&shared.cluster, &self.key(), state).await?;
             return Ok(());
         }
-        Self::declare(shared, &reading.manifests, reading.before.as_deref(), &to.id);
+        let was_refused = self.accept(shared, &reading);
         tracing::info!(revision = %to, canaries = reading.plan.touched.len(), "Handling a revision.");
         for problem in &reading.plan.errors {
             tracing::warn!(revision = %to, "{problem}");
         }
         // The first revision that is ever seen is what the cluster runs already, unless it is applied now.
-        if from.is_some() || self.options.apply {
+        let told = from.is_some() || self.options.apply || was_refused;
+        if told {
             if let Some(fault) = reading.faults.first() {
                 self.reports.fault(&to.id, fault);
             }
@@ -364,6 +371,10 @@ impl Source {
                     self.reports.unrelated(commit);
                 }
             }
+        }
+        // Only now: what becomes verified with it has its commit already.
+        Self::declare(shared, &reading.manifests, reading.before.as_deref(), &to.id);
+        if told {
             // What is waited for must be known before anything is applied: a crash in between loses nothing.
             state.owed = self.reports.owed();
             store::save(&shared.cluster, &self.key(), state).await?;
@@ -372,6 +383,7 @@ impl Source {
             self.apply(shared, &reading, to).await?;
         }
         state.handled = Some(to.clone());
+        state.verified = self.options.verifier.is_some();
         state.owed = self.reports.owed();
         state.artifact = self.flux.as_ref().and_then(|flux| flux.download_of(&to.id));
         store::save(&shared.cluster, &self.key(), state).await?;
@@ -431,6 +443,7 @@ impl Source {
                 commit,
                 from: reading.plan.from.as_ref().map(|from| from.id.clone()),
                 canaries,
+                late: BTreeSet::new(),
                 since: shared.now(),
             });
         }
@@ -451,7 +464,7 @@ impl Source {
     fn is_awaited(shared: &Arc<Shared>, state: &Stored, canary: &ObjectKey, but: &CommitId) -> bool {
         state.waiting.iter().any(|waiting| {
             waiting.commit != *but
-                && waiting.canaries.contains(&name(canary))
+                && (waiting.canaries.contains(&name(canary)) || waiting.late.contains(&name(canary)))
                 && !shared.is_attributed(canary, waiting.commit.as_str())
         })
     }
@@ -459,7 +472,13 @@ impl Source {
     /// An older commit that still waits to become live for this canary never will.
     fn supersede(&self, shared: &Arc<Shared>, state: &mut Stored, canary: &ObjectKey, by: &CommitId) {
         for waiting in &mut state.waiting {
-            let waited = waiting.commit != *by && waiting.canaries.remove(&name(canary));
+            if waiting.commit == *by {
+                continue;
+            }
+            if waiting.late.remove(&name(canary)) && !shared.is_attributed(canary, waiting.commit.as_str()) {
+                self.reports.never(&waiting.commit, canary);
+            }
+            let waited = waiting.canaries.remove(&name(canary));
             // A commit that Flux could not apply stays one.
             if waited
                 && !shared.is_attributed(canary, waiting.commit.as_str())
@@ -469,7 +488,7 @@ impl Source {
                     .say(&waiting.commit, canary, &outcome::superseded(by.short()));
             }
         }
-        state.waiting.retain(|waiting| !waiting.canaries.is_empty());
+        state.waiting.retain(Waiting::is_open);
     }
 
     /// Lets go of what has become live, and gives up what has not in time.
@@ -478,28 +497,43 @@ impl Source {
         for waiting in &mut state.waiting {
             let overdue = shared.now().duration_since(waiting.since) >= limit;
             let commit = waiting.commit.clone();
+            let is_live = |canary: &ObjectKey| shared.is_attributed(canary, commit.as_str());
+            waiting.late.retain(|name| {
+                let canary = canary_key(name).filter(|canary| !is_live(canary));
+                canary.is_some_and(|canary| {
+                    self.reports.repeat(&commit, &canary);
+                    true
+                })
+            });
             waiting.canaries.retain(|name| {
-                let Some(canary) = canary_key(name) else {
+                let Some(canary) = canary_key(name).filter(|canary| !is_live(canary)) else {
                     return false;
                 };
-                if shared.is_attributed(&canary, commit.as_str()) {
-                    return false;
-                }
-                if overdue {
-                    let outcome = if shared.expects_unrendered(&canary, commit.as_str()) {
-                        outcome::unseen()
-                    } else {
-                        outcome::not_applied()
-                    };
-                    self.reports.give_up(&commit, &canary, &outcome);
-                    shared.expect_no_more(&canary, commit.as_str());
-                } else {
+                if overdue && self.give_up(shared, &commit, &canary) {
+                    waiting.late.insert(name.clone());
+                } else if !overdue {
                     self.reports.still_waits(&commit, &canary);
                 }
                 !overdue
             });
         }
-        state.waiting.retain(|waiting| !waiting.canaries.is_empty());
+        state.waiting.retain(Waiting::is_open);
+    }
+
+    /// A change did not become live in time. Gives whether it may do so late, and would be known.
+    fn give_up(&self, shared: &Arc<Shared>, commit: &CommitId, canary: &ObjectKey) -> bool {
+        let unrendered = shared.expects_unrendered(canary, commit.as_str());
+        let outcome = if unrendered {
+            outcome::unseen()
+        } else {
+            outcome::not_applied()
+        };
+        self.reports.give_up(commit, canary, &outcome);
+        if unrendered {
+            shared.expect_no_more(canary, commit.as_str());
+            self.reports.never(commit, canary);
+        }
+        !unrendered
     }
 
     /// Says the last word on canaries that went while no sidecar ran, or that remember a commit no more. Gives

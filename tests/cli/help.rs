@@ -180,7 +180,7 @@ fn of_run() {
           --revert-ssh-key <FILE>      File that holds the SSH key to push reverts with
           --revert-known-hosts <FILE>  File that holds the SSH keys of hosts that reverts are pushed to
           --require-verified           Act only on commits that are signed by one of the keys of
-                                       --verify-keys
+                                       --verify-keys; with --flux alone: that Flux verified
           --verify-keys <PATH>         File or folder with public keys: SSH (.pub, .sshpub, or
                                        allowed_signers) or OpenPGP (.asc); may be repeated
 

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Waits until `serin status` says that a commit is decided.
-fn decided(env: &TestEnvironment, commit: &str) -> String {
+pub(crate) fn decided(env: &TestEnvironment, commit: &str) -> String {
     let began = Instant::now();
     loop {
         let ended = env.finish(env.serin(&["status", commit]));

@@ -19,7 +19,7 @@ pub(super) const PLAN: Plan = Plan {
 };
 
 /// Lets Flux follow the repository: fetch it and correct drift this often.
-fn follow(scene: &Scene, fetch: &str, correct: &str) -> anyhow::Result<()> {
+pub(super) fn follow(scene: &Scene, fetch: &str, correct: &str) -> anyhow::Result<()> {
     let metadata = json!({"name": REPOSITORY, "namespace": STATE_NAMESPACE});
     let url = format!("{}/{}/{REPOSITORY}.git", scene.gitea.url(), Gitea::OWNER);
     let objects = [

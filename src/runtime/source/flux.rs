@@ -42,7 +42,7 @@ impl Source {
         };
         let now = shared.now();
         for waiting in &mut state.waiting {
-            for name in &waiting.canaries {
+            for name in waiting.canaries.union(&waiting.late) {
                 let Some(canary) = canary_key(name) else { continue };
                 let expected = shared
                     .expected(&canary)
@@ -52,6 +52,9 @@ impl Source {
                     continue;
                 }
                 let word = said.of(&waiting.commit, &canary, &expected);
+                if waiting.late.contains(name) && !matches!(word, Word::Applied) {
+                    continue;
+                }
                 if matches!(word, Word::Suspended(_)) {
                     waiting.since = now;
                 }

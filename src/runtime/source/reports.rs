@@ -56,6 +56,12 @@ struct Commit {
     doubtful: bool,
     /// Whose last word may still be another one.
     for_now: BTreeSet<String>,
+    /// What was given up and may become live late: then its canary has the last word.
+    late: BTreeSet<String>,
+    /// What an earlier process gave up; forges are not told so again before the canary could speak.
+    unsaid: BTreeSet<String>,
+    /// It is not verified, and stands between what is handled and what is newest.
+    refused: bool,
 }
 
 impl Commit {
@@ -66,6 +72,11 @@ impl Commit {
                 .is_some_and(|said| said.state.is_terminal() && !self.for_now.contains(name))
         };
         self.planned.iter().all(last_word)
+    }
+
+    /// Whether its last words have to outlive this process although forges know them.
+    fn is_open(&self) -> bool {
+        self.refused || !self.late.is_empty()
     }
 }
 
@@ -165,21 +176,34 @@ impl Reports {
         self.lock().doubt = doubt;
     }
 
-    /// Takes over what an earlier process has left.
-    pub(super) fn restore(&self, owed: &[Owed]) {
+    /// Takes over what an earlier process has left. What it gave up is `late`: the canary may know better.
+    pub(super) fn restore(&self, owed: &[Owed], late: &BTreeSet<(CommitId, String)>) {
         for Owed { commit, planned } in owed {
             let mut commits = self.lock();
             let known = commits.get(commit);
             known.doubtful = true;
+            known.refused = planned.contains_key(SIGNATURE);
+            let late = late
+                .iter()
+                .filter(|(of, _)| of == commit)
+                .map(|(_, name)| name.clone());
+            known.late = late
+                .filter(|name| planned.get(name).is_some_and(Option::is_some))
+                .collect();
+            known.unsaid = known.late.clone();
             for (name, said) in planned {
                 known.planned.insert(name.clone());
                 if let Some(said) = said {
                     known.outcomes.entry(name.clone()).or_insert_with(|| said.clone());
                 }
             }
-            let (decided, outcomes) = (known.is_decided(), known.outcomes.clone());
+            let (decided, unsaid) = (
+                known.is_decided() && known.unsaid.is_empty(),
+                known.unsaid.clone(),
+            );
+            let outcomes = known.outcomes.clone();
             drop(commits);
-            for (name, outcome) in &outcomes {
+            for (name, outcome) in outcomes.iter().filter(|(name, _)| !unsaid.contains(*name)) {
                 if let Some(canary) = canary_key(name) {
                     self.post(commit, self.status(&canary, outcome));
                 }
@@ -198,8 +222,9 @@ impl Reports {
             .order
             .iter()
             .filter_map(|id| Some((id, commits.known.get(id)?)));
-        let open =
-            known.filter(|(id, known)| !known.planned.is_empty() && (!known.is_decided() || self.owes(id)));
+        let open = known.filter(|(id, known)| {
+            !known.planned.is_empty() && (!known.is_decided() || known.is_open() || self.owes(id))
+        });
         let owed = open.map(|(id, known)| Owed {
             commit: id.clone(),
             planned: known
@@ -293,20 +318,71 @@ impl Reports {
         self.lock().get(commit).for_now.remove(&name(canary))
     }
 
-    /// Says the last word on a change that never became live: what stands for now, if there is such a thing.
+    /// Says the last word on a change that did not become live in time: what stands for now, if there is such a thing.
+    /// It stays the last one unless the change becomes live after all.
     pub(super) fn give_up(&self, commit: &CommitId, canary: &ObjectKey, outcome: &Outcome) {
         if self.let_stand(commit, canary) {
             self.unsaved.notify_one();
         } else {
             self.say_for_good(commit, canary, outcome);
         }
+        self.lock().get(commit).late.insert(name(canary));
+    }
+
+    /// What was given up will not become live any more: a newer change took its place.
+    pub(super) fn never(&self, commit: &CommitId, canary: &ObjectKey) {
+        self.repeat(commit, canary);
+        self.lock().get(commit).late.remove(&name(canary));
+    }
+
+    /// Tells forges what an earlier process gave up, for the canary had its time to speak.
+    pub(super) fn repeat(&self, commit: &CommitId, canary: &ObjectKey) {
+        let mut commits = self.lock();
+        let known = commits.get(commit);
+        let said = known.outcomes.get(&name(canary)).cloned();
+        let unsaid = known.unsaid.remove(&name(canary));
+        drop(commits);
+        if let Some(said) = said.filter(|_| unsaid) {
+            self.post(commit, self.status(canary, &said));
+            self.aggregate(commit);
+        }
     }
 
     /// Says of a commit as a whole that it is not verified.
     pub(super) fn unsigned(&self, commit: &CommitId, outcome: &Outcome) {
-        self.lock().get(commit).planned.insert(SIGNATURE.to_owned());
+        let mut commits = self.lock();
+        let known = commits.get(commit);
+        known.planned.insert(SIGNATURE.to_owned());
+        known.refused = true;
+        drop(commits);
         if self.keep(commit, SIGNATURE, outcome) {
             self.aggregate(commit);
+        }
+    }
+
+    /// The commit is verified after all: what was said against it for that reason is no last word. Gives whether
+    /// anything was.
+    pub(super) fn signed(&self, commit: &CommitId) -> bool {
+        let mut commits = self.lock();
+        let Some(known) = commits.known.get_mut(commit) else {
+            return false;
+        };
+        let refused = known.planned.remove(SIGNATURE);
+        known.outcomes.remove(SIGNATURE);
+        known.refused = false;
+        let passes = known
+            .outcomes
+            .iter()
+            .filter(|(_, said)| outcome::is_not_verified(said));
+        let passes: Vec<String> = passes.map(|(name, _)| name.clone()).collect();
+        known.for_now.extend(passes);
+        refused
+    }
+
+    /// What is handled now is newer than all that was refused: that stays as it is.
+    pub(super) fn refusals_stand(&self) {
+        for known in self.lock().known.values_mut() {
+            known.refused = false;
         }
     }
 
@@ -343,6 +419,13 @@ impl Reports {
             let fresh = commits.restored.insert((canary.clone(), report.commit.clone()));
             if fresh && !commits.known.contains_key(&commit) {
                 commits.get(&commit).doubtful = true;
+            }
+            if let Some(known) = commits.known.get_mut(&commit)
+                && known.late.remove(&name(canary))
+            {
+                // It went live late: what came of it counts, not that it was given up.
+                known.for_now.insert(name(canary));
+                known.unsaid.remove(&name(canary));
             }
             drop(commits);
             if !self.keep(&commit, &name(canary), &outcome) {

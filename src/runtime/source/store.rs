@@ -25,6 +25,9 @@ pub(super) struct Stored {
     /// The revision that was handled last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) handled: Option<Revision>,
+    /// It was verified before it was handled.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) verified: bool,
     /// Where the artifact of that revision was, if it came from Flux.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) artifact: Option<Download>,
@@ -54,11 +57,31 @@ pub(super) struct Waiting {
     pub(super) from: Option<CommitId>,
     /// `<namespace>/<name>` of the canaries that wait for it.
     pub(super) canaries: BTreeSet<String>,
+    /// Those that it was given up for: it may become live late.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) late: BTreeSet<String>,
     /// Since when.
     pub(super) since: Timestamp,
 }
 
+impl Waiting {
+    /// Whether it may still become live somewhere.
+    pub(super) fn is_open(&self) -> bool {
+        !self.canaries.is_empty() || !self.late.is_empty()
+    }
+}
+
 impl Stored {
+    /// What was given up, and may become live late.
+    pub(super) fn late(&self) -> BTreeSet<(CommitId, String)> {
+        let each = |waiting: &Waiting| {
+            let late = waiting.late.iter();
+            late.map(|name| (waiting.commit.clone(), name.clone()))
+                .collect::<Vec<_>>()
+        };
+        self.waiting.iter().flat_map(each).collect()
+    }
+
     /// At most this many commits are waited for; the oldest are given up.
     const WAITING: usize = 20;
 
@@ -182,6 +205,7 @@ mod tests {
             commit: id.clone(),
             from: None,
             canaries: BTreeSet::from(["test/podinfo".to_owned()]),
+            late: BTreeSet::from(["test/other".to_owned()]),
             since: Timestamp::UNIX_EPOCH,
         };
         let handled = Revision {
@@ -190,6 +214,7 @@ mod tests {
         };
         let stored = Stored {
             handled: Some(handled),
+            verified: true,
             artifact: None,
             waiting: vec![waiting],
             owed: vec![owed(&id, 2)],

@@ -26,7 +26,7 @@ pub(in crate::runtime) struct Verified {
 }
 
 impl Verified {
-    fn declare(&mut self, canary: ObjectKey, expected: Expected) {
+    pub(super) fn declare(&mut self, canary: ObjectKey, expected: Expected) {
         let known = self.declared.entry(canary).or_default();
         if known
             .front()
@@ -107,6 +107,39 @@ impl Source {
         shared.nudge_all();
     }
 
+    /// A verified revision may be acted on. What was said against its commits before they were verified is taken back;
+    /// gives whether there was such a thing, which needs another word.
+    pub(super) fn accept(&self, shared: &Arc<Shared>, reading: &Reading) -> bool {
+        if shared.verified.is_none() {
+            return false;
+        }
+        let plan = &reading.plan;
+        let mut refused = false;
+        for commit in plan
+            .touched
+            .iter()
+            .map(|touched| &touched.commit)
+            .chain([&plan.to.id])
+        {
+            refused |= self.reports.signed(commit);
+        }
+        self.reports.refusals_stand();
+        refused
+    }
+
+    /// Hears what Flux says of signatures: a commit that it turns down is told so, for its artifact never comes. Gives a
+    /// revision that is verified only now.
+    pub(super) async fn hear_signatures(&self, shared: &Arc<Shared>, state: &mut Stored) -> Option<Revision> {
+        let flux = self.flux.as_ref().filter(|_| self.options.verifier.is_some())?;
+        if let Some((commit, why)) = flux.turned_down(shared) {
+            self.reports.unsigned(&commit, &outcome::not_verified(&why));
+        }
+        if state.handled.is_some() && !state.verified {
+            self.declare_again(shared, state).await;
+        }
+        flux.verified_late(state.handled.as_ref())
+    }
+
     /// Remembers what a verified revision declares.
     pub(super) fn declare(
         shared: &Arc<Shared>,
@@ -129,16 +162,35 @@ impl Source {
         shared.nudge_all();
     }
 
-    /// Remembers what the revision declares that an earlier process has acted on.
-    pub(super) async fn declare_again(&self, shared: &Arc<Shared>, state: &Stored) {
-        let (Some(_), Some(handled)) = (&shared.verified, state.handled.clone()) else {
+    /// Remembers what the revision declares that an earlier process has acted on, if it was verified then or is now.
+    pub(super) async fn declare_again(&self, shared: &Arc<Shared>, state: &mut Stored) {
+        let (Some(verified), Some(handled)) = (&shared.verified, state.handled.clone()) else {
             return;
         };
+        if !state.verified {
+            match self.unverified(None, &handled).await {
+                Ok(bad) => {
+                    if let Some((commit, why)) = bad.last() {
+                        let why = format!("commit {}: {why}", commit.short());
+                        let mut verified = super::super::lock(verified);
+                        if verified.refused.as_ref() != Some(&why) {
+                            tracing::warn!(revision = %handled, why, "What runs already is not verified.");
+                        }
+                        verified.refused = Some(why);
+                        return;
+                    }
+                }
+                Err(error) => return error.log(&handled),
+            }
+        }
         let (source, settings) = (self.clone(), self.settings_now(shared));
         let id = handled.id.clone();
         let work = move || plan::manifests(&*source.repository, &source.cache, &settings, &id);
         match read::off_thread(work).await {
-            Ok(manifests) => Self::declare(shared, &manifests, None, &handled.id),
+            Ok(manifests) => {
+                state.verified = true;
+                Self::declare(shared, &manifests, None, &handled.id);
+            }
             Err(error) => error.log(&handled),
         }
     }

@@ -24,6 +24,8 @@ struct Life {
     /// What every commit and context shall show in the end.
     desired: BTreeMap<(CommitId, String), (CommitState, String)>,
     given_up: BTreeSet<(CommitId, ObjectKey)>,
+    /// What the state of the source says may become live late.
+    late: BTreeSet<(CommitId, String)>,
     lives: usize,
 }
 
@@ -52,6 +54,7 @@ impl Life {
             running,
             desired: BTreeMap::new(),
             given_up: BTreeSet::new(),
+            late: BTreeSet::new(),
             lives: 1,
         }
     }
@@ -129,11 +132,11 @@ impl Life {
         (&mut self.running).await.ok();
         (self.reports, self.running) = born(&self.forge);
         self.reports.doubt(true);
-        self.reports.restore(&self.kept.owed);
+        self.reports.restore(&self.kept.owed, &self.late);
         // As the source does for what it waits for, and the workers for what their statuses hold.
         for owed in &self.kept.owed {
             for (name, said) in &owed.planned {
-                let canary = canary_key(name).unwrap();
+                let Some(canary) = canary_key(name) else { continue };
                 let status = self.kept.statuses.get(&canary);
                 let live = status.is_some_and(|status| {
                     let mut reports = status.commits.iter();
@@ -322,4 +325,115 @@ fn a_restart_while_the_forge_is_down_loses_neither_aggregate_nor_what_only_the_s
         Happens::Crash,
         Happens::Wait(600_000),
     ]);
+}
+
+/// What was said of a canary of a commit, in order.
+fn told(life: &Life, commit: &CommitId, canary: &ObjectKey) -> Vec<String> {
+    let context = context(None, canary);
+    let taken = life.forge.taken().into_iter();
+    let of = taken.filter(|(of, status)| of == commit && status.context == context);
+    of.map(|(_, status)| status.description).collect()
+}
+
+/// A commit is given up, as the source does it.
+fn give_up(life: &mut Life, commit: &CommitId, canary: &ObjectKey) {
+    life.reports.give_up(commit, canary, &outcome::not_applied());
+    life.late.insert((commit.clone(), name(canary)));
+    life.save();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_becomes_live_late_ends_with_what_came_of_it_over_restarts() {
+    for crashes in [0_u8, 1, 2] {
+        let mut life = Life::new();
+        let (commit, canary) = (id(1), canary(0));
+        life.handle(&commit, &[canary.clone()]);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        give_up(&mut life, &commit, &canary);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        if crashes == 1 {
+            life.crash().await;
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        let promoted = Outcome::new(CommitState::Success, "promoted");
+        life.status_says(&commit, &canary, &promoted);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        if crashes == 2 {
+            // The state of the source is from before.
+            life.crash().await;
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        life.end().await;
+        let said = told(&life, &commit, &canary);
+        let expected = [outcome::detected(), outcome::not_applied(), promoted];
+        assert_eq!(said, expected.map(|said| said.description), "{crashes}");
+        let all = &life.forge.shown()[&(commit, "serin".to_owned())];
+        assert_eq!(
+            (all.state, all.description.as_str()),
+            (CommitState::Success, "test/app-0: promoted")
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_given_up_stays_so_where_nothing_comes_of_it() {
+    let mut life = Life::new();
+    let (commit, canary) = (id(1), canary(0));
+    life.handle(&commit, &[canary.clone()]);
+    life.forge.set_down(true);
+    give_up(&mut life, &commit, &canary);
+    life.crash().await;
+    life.forge.set_down(false);
+    // The canary had its time to speak.
+    life.reports.repeat(&commit, &canary);
+    life.end().await;
+    assert!(
+        !life
+            .reports
+            .say(&commit, &canary, &outcome::superseded("a newer one"))
+    );
+    life.reports.never(&commit, &canary);
+    assert!(
+        !life
+            .reports
+            .say(&commit, &canary, &outcome::superseded("a newer one"))
+    );
+    assert_eq!(
+        told(&life, &commit, &canary).last(),
+        Some(&outcome::not_applied().description)
+    );
+    life.save();
+    assert_eq!(life.kept.owed, [], "nothing can change any more, and all know");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_stands_over_a_restart_and_goes_where_the_commit_is_verified_after_all() {
+    let mut life = Life::new();
+    let (bad, late, canary) = (id(1), id(2), canary(0));
+    for commit in [&bad, &late] {
+        life.reports.plan(commit, &canary);
+        life.reports.say(commit, &canary, &outcome::not_verified("why"));
+        life.reports.unsigned(commit, &outcome::not_verified("why"));
+    }
+    life.save();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    life.crash().await;
+    assert!(
+        !life
+            .reports
+            .say(&bad, &canary, &outcome::superseded("a newer one"))
+    );
+    assert!(life.reports.signed(&late), "there is something to take back");
+    assert!(!life.reports.signed(&id(3)));
+    life.reports.refusals_stand();
+    life.reports.say(&late, &canary, &outcome::initialized());
+    life.end().await;
+    let shown = life.forge.shown();
+    let state = |commit: &CommitId| shown[&(commit.clone(), "serin".to_owned())].state;
+    assert_eq!(
+        (state(&bad), state(&late)),
+        (CommitState::Error, CommitState::Success)
+    );
+    life.save();
+    assert_eq!(life.kept.owed, []);
 }
