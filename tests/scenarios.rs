@@ -50,6 +50,7 @@ macro_rules! scenarios {
 
 scenarios! {
     adopt_flagger = "adopt-flagger";
+    applied_late = "applied-late";
     apply_refused = "apply-refused";
     blue_green_kubernetes = "blue-green-kubernetes";
     broken_manifest = "broken-manifest";
@@ -87,6 +88,7 @@ scenarios! {
     takeover = "takeover";
     unrelated_commit = "unrelated-commit";
     unrelated_success = "unrelated-success";
+    verified_late = "verified-late";
 }
 
 fn folder(name: &str) -> PathBuf {

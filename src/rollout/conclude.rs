@@ -1,7 +1,7 @@
 //! The end of a run: promotion, finalising, rollback. What cannot be taken back is written before its effects:
 //! the step that decides it has none.
 
-use super::{Effect, Readiness, Revision, Rollback, Routes, Seen, WaitKind, turn::Turn};
+use super::{Effect, Live, Readiness, Revision, Rollback, Routes, Seen, WaitKind, turn::Turn};
 use crate::canary::{Phase, reason};
 
 impl Turn<'_> {
@@ -168,6 +168,17 @@ impl Turn<'_> {
         self.control.rolling_back = Some(why);
     }
 
+    /// Gives the revision that took the place of the one that was judged, if a verified commit turned up for it before
+    /// its pods are gone: a change may be live before its commit is read.
+    fn verified_after_all(&self) -> Option<Revision> {
+        let unverified = matches!(self.control.rolling_back, Some(Rollback::Unverified(_)));
+        let Live::Revision(live) = &self.target()?.live else {
+            return None;
+        };
+        let may_run = unverified && self.facts.unverified.is_none();
+        (may_run && self.control.promoted.as_ref() != Some(live)).then(|| live.clone())
+    }
+
     /// The run was ended by a revision that nobody may judge: nothing is said of the one that was judged, so
     /// that it runs again should it come back.
     fn as_before_the_run(&mut self) {
@@ -179,6 +190,10 @@ impl Turn<'_> {
     pub(super) fn roll_back(&mut self) {
         if !self.at_primary() {
             return;
+        }
+        if let Some(live) = self.verified_after_all() {
+            self.control.rolling_back = None;
+            return self.restart(&live);
         }
         if !self.drained_and_scaled_down() || !self.effects.is_empty() {
             return;

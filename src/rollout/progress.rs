@@ -63,6 +63,11 @@ impl Turn<'_> {
         if let Some(why) = self.facts.unverified.clone() {
             return self.begin_rollback(Rollback::Unverified(why));
         }
+        self.restart(live);
+    }
+
+    /// The analysis begins anew for another revision.
+    pub(super) fn restart(&mut self, live: &Revision) {
         self.start_run(live);
         self.tell(
             reason::RESTARTED,

@@ -11,6 +11,9 @@ use crate::{
     report::{self, CommitState, Outcome},
 };
 
+/// Why a run ends whose place something took that is not verified.
+const UNVERIFIED: &str = "Unverified";
+
 /// How many commits a Canary keeps reports of.
 pub(super) const KEPT: usize = 5;
 
@@ -98,8 +101,9 @@ pub(super) fn settle(
     let new_run = counter(before) != counter(next);
     let reverted = is_revert(before, next);
     let mut idle = false;
-    if begins(before, next, "Unverified") {
-        // What took the place of the commit is not verified: nothing is said of that here.
+    // What took the place of the commit is not verified. Its own commit may be on its way.
+    let unverified = ends_for(next, UNVERIFIED);
+    if ends_for(before, UNVERIFIED) && !unverified && !new_run {
         leave(next, false, None);
         next.commit = None;
     }
@@ -125,6 +129,7 @@ pub(super) fn settle(
     }
     if let Some(commit) = next.commit.clone()
         && !is_decided(next, &commit)
+        && !unverified
     {
         let outcome = match report::outcome(canary, next) {
             error if error.state == CommitState::Error => error,
@@ -160,16 +165,13 @@ fn held_back(canary: &Canary, status: &Status) -> Outcome {
 /// Whether this status begins to end a run because the target went back to what is promoted. Not its end: by
 /// then the commit is the one that took the target back.
 fn is_revert(before: &Status, next: &Status) -> bool {
-    begins(before, next, "Reverted")
+    ends_for(next, "Reverted") && !ends_for(before, "Reverted")
 }
 
-/// Whether this status begins to end a run for this reason.
-fn begins(before: &Status, next: &Status, why: &str) -> bool {
-    let ending = |status: &Status| {
-        let run = status.run.as_ref();
-        run.and_then(|run| run.rolling_back.as_deref()) == Some(why)
-    };
-    ending(next) && !ending(before)
+/// Whether this status ends a run for this reason.
+fn ends_for(status: &Status, why: &str) -> bool {
+    let run = status.run.as_ref();
+    run.and_then(|run| run.rolling_back.as_deref()) == Some(why)
 }
 
 /// The commit so far is no longer what is judged: if it was still pending, it gets its last word.
@@ -390,6 +392,46 @@ mod tests {
         }];
         settle(&canary(), &before, &mut next, Some(&expected("bbbbbbbb")), LIVE);
         assert_eq!(states(&next), [("aaaaaaaa", "failure"), ("bbbbbbbb", "success")]);
+    }
+
+    #[test]
+    fn a_commit_is_superseded_by_one_that_is_read_after_its_change_is_live() {
+        let rolling = |status: &Status, why: Option<&str>, counter| Status {
+            run: Some(RunStatus {
+                rolling_back: why.map(str::to_owned),
+                counter,
+                ..RunStatus::default()
+            }),
+            ..status.clone()
+        };
+        let mut before = status(Phase::Progressing, 1, Some("aaaaaaaa"));
+        say(&mut before, "aaaaaaaa", &report::outcome::detected());
+        let mut held = rolling(&before, Some("Unverified"), 1);
+        settle(&canary(), &before, &mut held, None, NOT_LIVE);
+        assert_eq!(held.commits, before.commits, "what took its place is not known");
+        let mut restarted = rolling(&held, None, 2);
+        settle(
+            &canary(),
+            &held,
+            &mut restarted,
+            Some(&expected("bbbbbbbb")),
+            LIVE,
+        );
+        assert_eq!(
+            states(&restarted),
+            [("aaaaaaaa", "success"), ("bbbbbbbb", "pending")]
+        );
+        assert_eq!(restarted.commits[0].description, "superseded by bbbbbbbb");
+        let mut ended = rolling(&held, None, 1);
+        settle(&canary(), &held, &mut ended, None, NOT_LIVE);
+        assert_eq!(
+            (states(&ended), ended.commit),
+            (vec![("aaaaaaaa", "success")], None)
+        );
+        assert_eq!(
+            ended.commits[0].description,
+            "superseded by a change without a commit"
+        );
     }
 
     #[test]
