@@ -425,8 +425,8 @@ mod tests {
         let mut ended = rolling(&held, None, 1);
         settle(&canary(), &held, &mut ended, None, NOT_LIVE);
         assert_eq!(
-            (states(&ended), ended.commit),
-            (vec![("aaaaaaaa", "success")], None)
+            (states(&ended), &ended.commit),
+            (vec![("aaaaaaaa", "success")], &None)
         );
         assert_eq!(
             ended.commits[0].description,

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::environment::{Running, TestEnvironment};
-use super::sidecar::{WEB, decided};
+use super::sidecar::decided;
+use crate::web::WEB;
 
 /// Makes a key, and lets git sign with it.
 fn sign_with_a_key(env: &TestEnvironment) {

@@ -347,7 +347,7 @@ async fn what_becomes_live_late_ends_with_what_came_of_it_over_restarts() {
     for crashes in [0_u8, 1, 2] {
         let mut life = Life::new();
         let (commit, canary) = (id(1), canary(0));
-        life.handle(&commit, &[canary.clone()]);
+        life.handle(&commit, std::slice::from_ref(&canary));
         tokio::time::sleep(Duration::from_secs(60)).await;
         give_up(&mut life, &commit, &canary);
         tokio::time::sleep(Duration::from_secs(60)).await;
@@ -379,7 +379,7 @@ async fn what_becomes_live_late_ends_with_what_came_of_it_over_restarts() {
 async fn what_was_given_up_stays_so_where_nothing_comes_of_it() {
     let mut life = Life::new();
     let (commit, canary) = (id(1), canary(0));
-    life.handle(&commit, &[canary.clone()]);
+    life.handle(&commit, std::slice::from_ref(&canary));
     life.forge.set_down(true);
     give_up(&mut life, &commit, &canary);
     life.crash().await;
