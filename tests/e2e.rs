@@ -8,6 +8,8 @@ mod common;
 mod clone;
 #[path = "e2e/cloned.rs"]
 mod cloned;
+#[path = "e2e/comment.rs"]
+mod comment;
 #[path = "e2e/components.rs"]
 mod components;
 #[path = "e2e/crd.rs"]

@@ -187,13 +187,23 @@ impl Scene {
     }
 
     fn publish(&self, message: &str) -> anyhow::Result<String> {
-        self.git("publisher", &["add", "--all"])?;
-        self.git(
-            "publisher",
-            &["commit", "--quiet", &format!("--message={message}")],
-        )?;
+        self.record(message)?;
         self.git("publisher", &["push", "--quiet", "origin", "main"])?;
         self.git("publisher", &["rev-parse", "HEAD"])
+    }
+
+    fn record(&self, message: &str) -> anyhow::Result<()> {
+        self.git("publisher", &["add", "--all"])?;
+        let message = format!("--message={message}");
+        self.git("publisher", &["commit", "--quiet", &message]).map(drop)
+    }
+
+    /// Commits the manifests with this version of the image to the branch that is checked out, and pushes nothing.
+    pub(crate) fn commit(&self, tag: &str) -> anyhow::Result<()> {
+        for (path, content) in self.files(tag)? {
+            self.write(&path, &content)?;
+        }
+        self.record(&format!("Run podinfo {tag}"))
     }
 
     /// Gives the administrator's client.
