@@ -39,7 +39,7 @@ use crate::{
 };
 
 pub use flux::FluxOptions;
-pub use lent::{Lender, LentForge};
+pub use lent::{Lender, LentForge, LookError};
 pub use notify::NotifyOptions;
 pub use revert::RevertOptions;
 pub use source::{Source, SourceOptions};

@@ -12,6 +12,8 @@
 
 #[path = "cli/bad_input.rs"]
 mod bad_input;
+#[path = "cli/cluster.rs"]
+mod cluster;
 #[path = "cli/crd.rs"]
 mod crd;
 #[path = "cli/demo.rs"]

@@ -13,9 +13,9 @@ use super::{
     clone::CloneArgs,
     github::GitHubArgs,
     policy::PolicyArgs,
-    reach::{LendArgs, ReachArgs},
+    reach::{LendArgs, LenderArgs, ReachArgs},
 };
-use crate::{canary::Provider, manifest::ObjectKey, plan::flux::source_resource};
+use crate::{canary::Provider, cluster::Connection, manifest::ObjectKey, plan::flux::source_resource};
 
 /// A GitOps sidecar for progressive delivery: git push starts a canary, the commit says how it went.
 #[derive(Debug, Parser)]
@@ -87,16 +87,33 @@ impl GitArgs {
     }
 }
 
-/// Where the cluster is.
+/// How the cluster is reached.
 #[derive(Clone, Debug, Args)]
-pub(super) struct ClusterArgs {
+pub(super) struct ConnectionArgs {
     /// Kubeconfig file [default: $KUBECONFIG, ~/.kube/config, or the pod's service account]
     #[arg(long, value_name = "FILE")]
-    pub(super) kubeconfig: Option<PathBuf>,
+    kubeconfig: Option<PathBuf>,
 
     /// Context of the kubeconfig
     #[arg(long, value_name = "NAME")]
-    pub(super) context: Option<String>,
+    context: Option<String>,
+}
+
+impl ConnectionArgs {
+    /// What the flags say.
+    pub(super) fn connection(&self) -> Connection {
+        Connection {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
+        }
+    }
+}
+
+/// Where the cluster is.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ClusterArgs {
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
 
     /// Namespace to watch, and of manifests that name none [default: all, and `default`]
     #[arg(long, short, value_name = "NAME")]
@@ -370,6 +387,8 @@ pub(super) struct StatusArgs {
     pub(super) git: GitArgs,
     #[command(flatten)]
     pub(super) from: StatusTargetArgs,
+    #[command(flatten)]
+    pub(super) cluster: ConnectionArgs,
 
     /// Commit
     #[arg(default_value = "HEAD", value_name = "REV")]
@@ -382,6 +401,8 @@ pub(super) struct StatusArgs {
     // The last: its heading holds for all that follows.
     #[command(flatten)]
     pub(super) reach: ReachArgs,
+    #[command(flatten)]
+    pub(super) lenders: LenderArgs,
     #[command(flatten)]
     pub(super) github: GitHubArgs,
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     canary::Defaults,
-    cluster::{self, Access, Cluster, Connection},
+    cluster::{self, Access, Cluster},
     manifest::Resource,
     plan::{
         self, Cache, Manifests, Settings,
@@ -69,10 +69,7 @@ pub(super) fn run(args: &DoctorArgs, output: &mut Output) -> Result<ExitCode, Fa
 }
 
 async fn admit(args: &DoctorArgs) -> Result<Ward, Failure> {
-    let connection = Connection {
-        kubeconfig: args.cluster.kubeconfig.clone(),
-        context: args.cluster.context.clone(),
-    };
+    let connection = args.cluster.connection.connection();
     let (client, _, _) = cluster::connect(&connection).await?;
     let limit = args.cluster.namespace.as_deref();
     let (cluster, _changes) = Cluster::new(client, args.cluster.namespace.clone());

@@ -48,8 +48,8 @@ pub(super) struct ReachArgs {
 /// Credentials that the cluster keeps.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Reaching the forge")]
-pub(super) struct LendArgs {
-    /// Secret with the forge's token, and more; watched
+pub(super) struct LenderArgs {
+    /// Secret with the forge's token, and more
     #[arg(
         long,
         value_name = "NAMESPACE/NAME",
@@ -59,9 +59,17 @@ pub(super) struct LendArgs {
     )]
     pub(super) status_secret: Option<(String, String)>,
 
-    /// Notification Provider of Flux that is reused as it is: forge, repository, credentials; watched
+    /// Notification Provider of Flux that is reused as it is: forge, repository, credentials
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = reference)]
     pub(super) status_provider: Option<(String, String)>,
+}
+
+/// What `serin run` makes of the forges.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Reaching the forge")]
+pub(super) struct LendArgs {
+    #[command(flatten)]
+    pub(super) lenders: LenderArgs,
 
     /// The forge's repository mirrors the one at this address, which is where the source is cloned from; else the
     /// two must be the same
@@ -102,13 +110,9 @@ pub(super) struct Lending {
     pub(super) origin: Origin,
 }
 
-impl LendArgs {
+impl LenderArgs {
     /// Takes the forges whose credentials the cluster keeps out of the settings.
-    pub(super) fn lent(
-        &self,
-        settings: &mut Settings,
-        lending: &Lending,
-    ) -> Result<Vec<Arc<LentForge>>, Failure> {
+    pub(super) fn lenders(&self, settings: &mut Settings) -> Result<Vec<Lender>, Failure> {
         let mut lenders = Vec::new();
         if let Some((namespace, name)) = &self.status_secret {
             let given = given(settings)?;
@@ -123,6 +127,17 @@ impl LendArgs {
             // Notes are the default only where nothing else is said.
             settings.kinds = vec![ForgeKind::None];
         }
+        Ok(lenders)
+    }
+}
+
+impl LendArgs {
+    /// Makes the forges whose credentials the cluster keeps; their settings are watched.
+    pub(super) fn lent(
+        &self,
+        settings: &mut Settings,
+        lending: &Lending,
+    ) -> Result<Vec<Arc<LentForge>>, Failure> {
         let make = |lender| {
             Arc::new(LentForge::new(
                 lender,
@@ -133,7 +148,7 @@ impl LendArgs {
                 Some(lending.origin.clone()),
             ))
         };
-        Ok(lenders.into_iter().map(make).collect())
+        Ok(self.lenders.lenders(settings)?.into_iter().map(make).collect())
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     canary::Defaults,
     clock::Clock,
-    cluster::{self, Cluster, Connection, LeaseOptions},
+    cluster::{self, Cluster, LeaseOptions},
     error::Classified as _,
     http::{Client, Egress, Rules, SecretFile},
     repo::Touched,
@@ -29,10 +29,7 @@ pub(super) fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
     let clock = Clock::system();
     let origin = Origin::open(&args).await?;
-    let connection = Connection {
-        kubeconfig: args.cluster.kubeconfig.clone(),
-        context: args.cluster.context.clone(),
-    };
+    let connection = args.cluster.connection.connection();
     let on_failure = args.policy.on_failure(&args.to, &args.clone)?;
     let verifier = args.policy.verifier(&*origin.repository)?;
     let (client, in_cluster, api_host) = cluster::connect(&connection).await?;

@@ -1,6 +1,6 @@
 //! `serin status`: what was said of a commit.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use serde_json::json;
 
@@ -10,9 +10,11 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    cluster::{self, Cluster},
     http::{Client, Egress},
     repo::{Checkout, Options},
-    report::{CommitState, CommitStatus},
+    report::{CommitState, CommitStatus, Forge},
+    runtime::Lender,
 };
 
 /// Exit codes: 0 all went well, 1 something failed, 4 not decided yet, 5 nothing was said.
@@ -28,7 +30,12 @@ pub(super) fn run(args: &StatusArgs, output: &mut Output) -> Result<ExitCode, Fa
     let http = Client::new(Egress::Open);
     let mut settings = super::run::forges(&args.from, &args.reach, &args.github, Some(checkout.dir()))?;
     settings.clone_url = checkout.url();
-    let forges = settings.readers(&http, Clock::system())?;
+    let lenders = args.lenders.lenders(&mut settings)?;
+    let mut forges = settings.readers(&http, Clock::system())?;
+    if !lenders.is_empty() {
+        let lent = lent(args, &lenders, settings.clone_url.as_deref(), &http);
+        forges.extend(runtime.block_on(lent)?);
+    }
     let mut found = Vec::new();
     for forge in &forges {
         let statuses = runtime.block_on(forge.read(&revision.id))?;
@@ -44,6 +51,23 @@ pub(super) fn run(args: &StatusArgs, output: &mut Output) -> Result<ExitCode, Fa
         Format::Human => print(&revision.to_string(), &found, output),
     }
     Ok(ExitCode::from(code(&found)))
+}
+
+/// The forges whose settings the cluster keeps, as they are now.
+async fn lent(
+    args: &StatusArgs,
+    lenders: &[Lender],
+    source: Option<&str>,
+    http: &Client,
+) -> Result<Vec<Arc<dyn Forge>>, Failure> {
+    let (client, _, _) = cluster::connect(&args.cluster.connection()).await?;
+    let (cluster, _changes) = Cluster::new(client, None);
+    let mut forges = Vec::new();
+    for lender in lenders {
+        let lent = lender.look(source, &cluster).await?;
+        forges.push(lent.forge(http, Clock::system(), None, None)?);
+    }
+    Ok(forges)
 }
 
 fn is_ours(context: &str) -> bool {

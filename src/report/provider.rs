@@ -1,15 +1,17 @@
 //! What a forge is made of where the cluster keeps it: a Secret, or a notification `Provider` of Flux, which is
 //! taken as it is. Pure: from objects to settings. Keys and meanings are those of Flux's documentation.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::{
-    AppKey, Credential, Dialect, ForgeError, ForgeKind, Installation, address::forge_and_repository,
+    AppKey, Credential, Dialect, Forge, ForgeError, ForgeKind, Installation, Origin, Remote,
+    address::forge_and_repository, settings::place_of,
 };
 use crate::{
-    http::{Identity, Proxy, Route, Secret, SecretFile, Tls, excerpt},
+    clock::Clock,
+    http::{Client, Identity, Proxy, Route, Secret, SecretFile, Tls, excerpt},
     manifest::{Object, ObjectKey, Resource},
 };
 
@@ -28,6 +30,29 @@ pub struct Lent {
     pub route: Route,
     /// What of it is not used.
     pub ignored: Vec<String>,
+}
+
+impl Lent {
+    /// Makes the forge. Blocks.
+    pub fn forge(
+        self,
+        client: &Client,
+        clock: Clock,
+        branch: Option<String>,
+        origin: Option<&Origin>,
+    ) -> Result<Arc<dyn Forge>, ForgeError> {
+        let (kind, route) = (self.kind, self.route);
+        let remote = Remote {
+            url: self.url,
+            repository: self.repository,
+            branch,
+            credential: self.credential,
+            client: client.with_route(move || Ok(route.clone())),
+            clock,
+        };
+        let made = kind.make(remote, origin)?;
+        made.ok_or_else(|| refusal(kind.name(), "it is no forge", "name a forge with --status"))
+    }
 }
 
 /// The types of a Provider that set commit statuses.
@@ -134,8 +159,17 @@ pub struct Given {
     pub repository: Option<String>,
 }
 
-/// Says what flags and a Secret make. The Secret may hold all that those of a Provider may.
-pub fn of_secret(given: &Given, secret: &Object) -> Result<Lent, ForgeError> {
+impl Given {
+    /// Whether the flags alone say where the forge is.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.url.is_some() && self.repository.is_some()
+    }
+}
+
+/// Says what flags and a Secret make. The Secret may hold all that those of a Provider may. Where neither says it, the
+/// forge is where the source is cloned from.
+pub fn of_secret(given: &Given, source: Option<&str>, secret: &Object) -> Result<Lent, ForgeError> {
     let place = format!("Secret {}/{}", secret.namespace(), secret.name());
     let data = Data::read(secret);
     let (url, repository) = match (&given.url, &given.repository, data.get(&["address"])) {
@@ -148,12 +182,15 @@ pub fn of_secret(given: &Given, secret: &Object) -> Result<Lent, ForgeError> {
                 given.repository.clone().unwrap_or(repository),
             )
         }
-        _ => {
-            return Err(refusal(
-                &place,
-                "it has no address, and no flags say where the forge is",
-                "give --status-url URL --status-repo OWNER/NAME, or put the repository's address into the Secret",
-            ));
+        (url, repository, None) => {
+            let told = place_of(given.kind, url.as_deref(), repository.as_deref(), source);
+            told.map_err(|flag| {
+                let text =
+                    format!("it has no address, {flag} is missing, and the source's address does not tell it");
+                let hint = "give --status-url URL --status-repo OWNER/NAME, or put the repository's address into the \
+                            Secret";
+                refusal(&place, &text, hint)
+            })?
         }
     };
     Ok(Lent {

@@ -285,17 +285,7 @@ impl Settings {
             .as_ref()
             .is_some_and(|origin| origin.mirror_of.is_some());
         let source = self.clone_url.as_deref().filter(|_| !is_mirror);
-        let told = source.and_then(|source| where_is(source, kind.dialect(), self.url.as_deref()));
-        let repository = self.repository.clone();
-        let repository = repository.or_else(|| told.as_ref().map(|(_, repository)| repository.clone()));
-        let repository = repository.ok_or_else(|| missing("--status-repo"))?;
-        let url = self.url.clone().or_else(|| {
-            // Another repository may be anywhere.
-            let same = told.filter(|(_, there)| there.eq_ignore_ascii_case(repository.trim_matches('/')));
-            same.and_then(|(url, _)| url)
-        });
-        let url = url.or_else(|| kind.url().map(str::to_owned));
-        Ok((url.ok_or_else(|| missing("--status-url"))?, repository))
+        place_of(kind, self.url.as_deref(), self.repository.as_deref(), source).map_err(missing)
     }
 
     fn notes(&self, clock: Clock) -> Result<Notes, ForgeError> {
@@ -340,6 +330,26 @@ impl Settings {
             clock,
         })
     }
+}
+
+/// Finds out where a forge is, and which repository of it is meant: the address that the source is cloned from says what
+/// the flags do not. Fails with the flag that is missing.
+pub(super) fn place_of(
+    kind: ForgeKind,
+    url: Option<&str>,
+    repository: Option<&str>,
+    source: Option<&str>,
+) -> Result<(String, String), &'static str> {
+    let told = source.and_then(|source| where_is(source, kind.dialect(), url));
+    let repository = repository.or(told.as_ref().map(|(_, repository)| repository.as_str()));
+    let repository = repository.ok_or("--status-repo")?.to_owned();
+    let url = url.map(str::to_owned).or_else(|| {
+        // Another repository may be anywhere.
+        let same = told.filter(|(_, there)| there.eq_ignore_ascii_case(repository.trim_matches('/')));
+        same.and_then(|(url, _)| url)
+    });
+    let url = url.or_else(|| kind.url().map(str::to_owned));
+    Ok((url.ok_or("--status-url")?, repository))
 }
 
 /// What one forge shows of a commit.

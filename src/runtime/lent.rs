@@ -2,6 +2,7 @@
 //! they change, so that a token that is rotated, or another address, counts without a restart.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex},
     time::Duration,
@@ -12,12 +13,13 @@ use futures::{FutureExt, future::BoxFuture};
 use super::lock;
 use crate::{
     clock::{self, Clock},
-    cluster::Cluster,
+    cluster::{Cluster, ClusterError},
+    error::{Class, Classified},
     http::Client,
     manifest::{Object, ObjectKey, Reading, Resource},
     repo::CommitId,
     report::{
-        CommitStatus, Forge, ForgeError, NewPullRequest, Origin, PullRequest, PullRequests, Rate, Remote,
+        CommitStatus, Forge, ForgeError, NewPullRequest, Origin, PullRequest, PullRequests, Rate,
         provider::{self, Given, Lent},
     },
 };
@@ -29,6 +31,101 @@ pub enum Lender {
     Secret(ObjectKey, Given),
     /// A Provider, and the Secrets that it names.
     Provider(ObjectKey),
+}
+
+impl Lender {
+    /// The object that is named.
+    #[must_use]
+    pub fn key(&self) -> &ObjectKey {
+        match self {
+            Self::Secret(key, _) | Self::Provider(key) => key,
+        }
+    }
+
+    /// Whether the address that the source is cloned from may be what says where the forge is.
+    fn asks_for_source(&self) -> bool {
+        matches!(self, Self::Secret(_, given) if !given.is_complete())
+    }
+
+    /// Says what its objects make, with what reads them.
+    pub fn lent(
+        &self,
+        source: Option<&str>,
+        read: impl Fn(&ObjectKey) -> Result<Object, ForgeError>,
+    ) -> Result<Lent, ForgeError> {
+        match self {
+            Self::Secret(key, given) => provider::of_secret(given, source, &read(key)?),
+            Self::Provider(key) => {
+                let object = read(key)?;
+                let mut secrets = Vec::new();
+                for key in provider::secrets_of(&object) {
+                    match read(&key) {
+                        Ok(secret) => secrets.push(secret),
+                        // The Provider says what it would be for.
+                        Err(ForgeError::Config { .. }) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
+                provider::of_provider(&object, &secrets)
+            }
+        }
+    }
+
+    /// Reads its objects once, past the watches, and says what they make.
+    pub async fn look(&self, source: Option<&str>, cluster: &Cluster) -> Result<Lent, LookError> {
+        let mut found = BTreeMap::new();
+        let mut wanted = vec![self.key().clone()];
+        while let Some(key) = wanted.pop() {
+            let object = cluster.get(&key).await?;
+            if let (Some(object), Self::Provider(provider)) = (&object, self)
+                && key == *provider
+            {
+                wanted.extend(provider::secrets_of(object));
+            }
+            found.extend(object.map(|object| (key, object)));
+        }
+        let read = |key: &ObjectKey| found.get(key).cloned().ok_or_else(|| absent(key));
+        Ok(self.lent(source, read)?)
+    }
+}
+
+/// Why what the cluster keeps makes no forge.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// It is wrong.
+    #[error(transparent)]
+    Forge(#[from] ForgeError),
+}
+
+impl Classified for LookError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Cluster(error) => error.class(),
+            Self::Forge(error) => error.class(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Cluster(error) => error.hint(),
+            Self::Forge(error) => error.hint(),
+        }
+    }
+}
+
+fn named(key: &ObjectKey) -> String {
+    format!("{} {}/{}", key.kind, key.namespace, key.name)
+}
+
+fn absent(key: &ObjectKey) -> ForgeError {
+    ForgeError::Config {
+        forge: named(key),
+        text: "it does not exist".to_owned(),
+        hint: "make it, or name another".to_owned(),
+    }
 }
 
 /// A forge made of what the cluster keeps.
@@ -85,44 +182,55 @@ impl LentForge {
     }
 
     fn read(&self, key: &ObjectKey) -> Result<Object, ForgeError> {
-        let what = format!("{} {}/{}", key.kind, key.namespace, key.name);
         match self.cluster.read(std::slice::from_ref(key)).read(key) {
             Reading::Present(object) => Ok(object.clone()),
-            Reading::Absent => Err(ForgeError::Config {
-                forge: what,
-                text: "it does not exist".to_owned(),
-                hint: "make it, or name another".to_owned(),
-            }),
-            Reading::Unknown => Err(ForgeError::Unavailable {
-                forge: self.name.to_owned(),
-                text: format!("{what} could not be read yet"),
-                retry_after: Some(Duration::from_secs(1)),
-            }),
-        }
-    }
-
-    fn lent(&self) -> Result<Lent, ForgeError> {
-        match &self.lender {
-            Lender::Secret(key, given) => provider::of_secret(given, &self.read(key)?),
-            Lender::Provider(key) => {
-                let object = self.read(key)?;
-                let mut secrets = Vec::new();
-                for key in provider::secrets_of(&object) {
-                    match self.read(&key) {
-                        Ok(secret) => secrets.push(secret),
-                        // The Provider says what it would be for.
-                        Err(ForgeError::Config { .. }) => {}
-                        Err(error) => return Err(error),
-                    }
-                }
-                provider::of_provider(&object, &secrets)
+            Reading::Absent => Err(absent(key)),
+            Reading::Unknown => {
+                let text = format!("{} could not be read yet", named(key));
+                Err(self.unavailable(text))
             }
         }
     }
 
+    fn unavailable(&self, text: String) -> ForgeError {
+        ForgeError::Unavailable {
+            forge: self.name.to_owned(),
+            text,
+            retry_after: Some(Duration::from_secs(1)),
+        }
+    }
+
+    /// Runs what blocks.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ForgeError> {
+        let done = clock::off_thread(clock::Turn::Notes, work).await;
+        done.map_err(|error| self.unavailable(error.to_string()))
+    }
+
+    /// The address that the source is cloned from, if that is asked for.
+    async fn source(&self) -> Result<Option<String>, ForgeError> {
+        let mirrors = |origin: &&Origin| origin.mirror_of.is_some();
+        let Some(origin) = self.origin.as_ref().filter(|origin| !mirrors(origin)) else {
+            return Ok(None);
+        };
+        if !self.lender.asks_for_source() {
+            return Ok(None);
+        }
+        let source = Arc::clone(&origin.source);
+        let url = self.aside(move || source.url()).await?;
+        url.map_err(|error| {
+            self.unavailable(format!(
+                "it is not known yet where the commits come from: {error}"
+            ))
+        })
+    }
+
     /// The forge as it is to be now.
     async fn forge(&self) -> Result<Arc<dyn Forge>, ForgeError> {
-        let lent = self.lent()?;
+        let source = self.source().await?;
+        let lent = self.lender.lent(source.as_deref(), |key| self.read(key))?;
         if let Some((of, forge)) = &*lock(&self.made)
             && *of == lent
         {
@@ -131,27 +239,10 @@ impl LentForge {
         for ignored in &lent.ignored {
             tracing::warn!(forge = self.name, "Ignored: {ignored}.");
         }
-        let route = lent.route.clone();
-        let remote = Remote {
-            url: lent.url.clone(),
-            repository: lent.repository.clone(),
-            branch: self.branch.clone(),
-            credential: lent.credential.clone(),
-            client: self.client.with_route(move || Ok(route.clone())),
-            clock: self.clock,
-        };
-        let (kind, origin) = (lent.kind, self.origin.clone());
-        let made = clock::off_thread(clock::Turn::Notes, move || kind.make(remote, origin.as_ref()));
-        let made = made.await.map_err(|error| ForgeError::Unavailable {
-            forge: self.name.to_owned(),
-            text: error.to_string(),
-            retry_after: Some(Duration::from_secs(1)),
-        })?;
-        let forge = made?.ok_or_else(|| ForgeError::Config {
-            forge: self.name.to_owned(),
-            text: "it is no forge".to_owned(),
-            hint: "name a forge with --status".to_owned(),
-        })?;
+        let (making, client, clock) = (lent.clone(), self.client.clone(), self.clock);
+        let (branch, origin) = (self.branch.clone(), self.origin.clone());
+        let make = move || making.forge(&client, clock, branch, origin.as_ref());
+        let forge = self.aside(make).await??;
         tracing::info!(
             forge = self.name,
             url = lent.url,

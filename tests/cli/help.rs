@@ -146,10 +146,9 @@ fn of_run() {
           --status-key-file <FILE>
               Key of that certificate, PEM
           --status-secret <NAMESPACE/NAME>
-              Secret with the forge's token, and more; watched
+              Secret with the forge's token, and more
           --status-provider <NAMESPACE/NAME>
-              Notification Provider of Flux that is reused as it is: forge, repository, credentials;
-              watched
+              Notification Provider of Flux that is reused as it is: forge, repository, credentials
           --status-mirror-of <URL>
               The forge's repository mirrors the one at this address, which is where the source is
               cloned from; else the two must be the same
@@ -295,21 +294,31 @@ fn of_status() {
                                       cloned from]
           --status-token-file <FILE>  File that holds the forge's token; read again when it changes
           --notes-repo <DIR>          Bare repository for the notes, if the checkout is not writable
+          --kubeconfig <FILE>         Kubeconfig file [default: $KUBECONFIG, ~/.kube/config, or the
+                                      pod's service account]
+          --context <NAME>            Context of the kubeconfig
           --output <FORMAT>           Print for people or for programs [default: human] [possible
                                       values: human, json]
       -h, --help                      Print help (see more with '--help')
       -V, --version                   Print version
 
     Reaching the forge:
-          --status-token-env <NAME>   Environment variable that holds the forge's token
-          --status-proxy <URL>        Proxy in front of the forge [default: what HTTPS_PROXY and
-                                      NO_PROXY say]
-          --status-proxy-file <FILE>  File that holds the proxy's address, if that needs a user and a
-                                      password
-          --status-ca-file <FILE>     Authorities that the forge's certificate is trusted by, PEM
-                                      [default: the system's]
-          --status-cert-file <FILE>   Certificate to show to the forge, PEM
-          --status-key-file <FILE>    Key of that certificate, PEM
+          --status-token-env <NAME>
+              Environment variable that holds the forge's token
+          --status-proxy <URL>
+              Proxy in front of the forge [default: what HTTPS_PROXY and NO_PROXY say]
+          --status-proxy-file <FILE>
+              File that holds the proxy's address, if that needs a user and a password
+          --status-ca-file <FILE>
+              Authorities that the forge's certificate is trusted by, PEM [default: the system's]
+          --status-cert-file <FILE>
+              Certificate to show to the forge, PEM
+          --status-key-file <FILE>
+              Key of that certificate, PEM
+          --status-secret <NAMESPACE/NAME>
+              Secret with the forge's token, and more
+          --status-provider <NAMESPACE/NAME>
+              Notification Provider of Flux that is reused as it is: forge, repository, credentials
 
     GitHub:
           --github-app-id <ID>

@@ -11,12 +11,9 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{
-    environment::{Running, TestEnvironment},
-    web::WEB,
-};
+use super::{cluster::TestCluster, environment::TestEnvironment, web::WEB};
 
 /// A forge, and a proxy, that refuses everything and says back all that it got.
 struct Parrot {
@@ -75,87 +72,6 @@ fn answer(stream: &TcpStream, heard: &Mutex<String>) {
         text.len()
     );
     (&mut &*stream).write_all(answer.as_bytes()).ok();
-}
-
-/// The embedded cluster as its own process.
-struct TestCluster {
-    _process: Running,
-    address: String,
-}
-
-impl TestCluster {
-    fn start(env: &TestEnvironment) -> Self {
-        let process = Running::start(env.serin(&[
-            "cluster",
-            "--listen",
-            "127.0.0.1:0",
-            "--write-kubeconfig",
-            "../kubeconfig",
-        ]));
-        let line = process.wait_for("Kubernetes API on");
-        let address = line.split("http://").nth(1).unwrap();
-        let end = address.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'));
-        Self {
-            address: address[..end.unwrap_or(address.len())].to_owned(),
-            _process: process,
-        }
-    }
-
-    fn ask(&self, method: &str, path: &str, body: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let length = body.len();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nhost: serin\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
-             connection: close\r\n\r\n{body}"
-        )
-        .unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).unwrap();
-        text
-    }
-
-    fn create(&self, path: &str, object: &Value) {
-        let answer = self.ask("POST", path, &object.to_string());
-        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
-    }
-
-    fn secret(&self, name: &str, data: &Value) {
-        self.create("/api/v1/namespaces/default/secrets", &secret(name, data));
-    }
-
-    fn replace_secret(&self, name: &str, data: &Value) {
-        let path = format!("/api/v1/namespaces/default/secrets/{name}");
-        let answer = self.ask("PUT", &path, &secret(name, data).to_string());
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    }
-
-    fn provider(&self, spec: &Value) {
-        let schema =
-            json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
-        self.create(
-            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
-            &json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-                "metadata": {"name": "providers.notification.toolkit.fluxcd.io"},
-                "spec": {"group": "notification.toolkit.fluxcd.io", "scope": "Namespaced",
-                    "names": {"kind": "Provider", "plural": "providers", "singular": "provider", "listKind": "ProviderList"},
-                    "versions": [{"name": "v1beta3", "served": true, "storage": true, "schema": schema}]}}),
-        );
-        self.create(
-            "/apis/notification.toolkit.fluxcd.io/v1beta3/namespaces/default/providers",
-            &json!({"apiVersion": "notification.toolkit.fluxcd.io/v1beta3", "kind": "Provider",
-                "metadata": {"name": "status", "namespace": "default"}, "spec": spec}),
-        );
-    }
-}
-
-fn secret(name: &str, data: &Value) -> Value {
-    let mut encoded = data.clone();
-    for value in encoded.as_object_mut().unwrap().values_mut() {
-        *value = BASE64_STANDARD.encode(value.as_str().unwrap()).into();
-    }
-    json!({"apiVersion": "v1", "kind": "Secret",
-        "metadata": {"name": name, "namespace": "default"}, "data": encoded})
 }
 
 /// A sidecar that writes what it says into files.
@@ -245,14 +161,41 @@ const CASES: &[Case] = &[
         heard: "authorization: Basic ",
     },
     Case {
+        name: "a token in a Secret, for where the source is cloned from",
+        flags: &["--status", "gitea", "--status-secret", "default/forge"],
+        heard: TOKEN,
+    },
+    Case {
+        name: "a GitHub App with its key in a file",
+        flags: &[
+            "--status",
+            "github",
+            "--status-url",
+            "http://127.0.0.1:PORT",
+            "--github-app-id",
+            "12",
+            "--github-app-private-key-file",
+            "../app.pem",
+        ],
+        heard: "authorization: Bearer ey",
+    },
+    Case {
+        name: "a GitHub App with its key in a Secret",
+        flags: &["--status", "github", "--status-secret", "default/app"],
+        heard: "authorization: Bearer ey",
+    },
+    Case {
         name: "a Provider with a proxy and a certificate",
         flags: &["--status-provider", "default/status"],
         heard: "proxy-authorization: Basic ",
     },
 ];
 
+/// The key of a GitHub App that is nobody's.
+const APP_KEY: &str = include_str!("../../src/report/contract/app-key.pem");
+
 /// The secrets, in every form in which they might be told.
-fn forms(key: &str) -> Vec<String> {
+fn forms(keys: [&str; 2]) -> Vec<String> {
     let mut forms = Vec::new();
     for secret in [TOKEN, PASSWORD] {
         let address: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
@@ -261,8 +204,8 @@ fn forms(key: &str) -> Vec<String> {
             forms.push(BASE64_STANDARD.encode(format!("{user}:{secret}")));
         }
     }
-    let lines = key.lines().filter(|line| !line.starts_with("-----"));
-    forms.extend(lines.map(str::to_owned));
+    let lines = keys.into_iter().flat_map(str::lines);
+    forms.extend(lines.filter(|line| !line.starts_with("-----")).map(str::to_owned));
     forms
 }
 
@@ -282,20 +225,26 @@ fn secrets_are_never_told() {
         ("proxy", proxy_address.as_str()),
         ("tls.crt", &certificate),
         ("tls.key", &key),
+        ("app.pem", APP_KEY),
     ] {
         env.write(file, text);
     }
+    env.git(&["remote", "add", "origin", &format!("{proxy}/team/apps.git")]);
     let cluster = TestCluster::start(&env);
     let proxy_secret = json!({"address": proxy, "username": "proxy", "password": PASSWORD});
     cluster.secret(
         "forge",
         &json!({"token": TOKEN, "tls.crt": certificate, "tls.key": key}),
     );
+    cluster.secret(
+        "app",
+        &json!({"githubAppID": "12", "githubAppPrivateKey": APP_KEY}),
+    );
     cluster.secret("person", &json!({"username": "ada", "password": PASSWORD}));
     cluster.secret("proxy", &proxy_secret);
     cluster.provider(&json!({"type": "gitea", "address": proxy.clone() + "/team/apps",
         "secretRef": {"name": "forge"}, "certSecretRef": {"name": "forge"}, "proxySecretRef": {"name": "proxy"}}));
-    let forms = forms(&key);
+    let forms = forms([&key, APP_KEY]);
     for case in CASES {
         hold(&env, &cluster, &parrot, case, &forms);
     }
@@ -337,11 +286,8 @@ fn a_token_that_is_rotated_in_the_cluster_counts_without_a_restart() {
 
 fn hold(env: &TestEnvironment, cluster: &TestCluster, parrot: &Parrot, case: &Case, forms: &[String]) {
     let port = parrot.port.to_string();
-    let at = if case.flags.contains(&"--status-provider") {
-        &[][..]
-    } else {
-        &URL[..]
-    };
+    let says_where = case.flags.contains(&"--status-provider") || case.flags.contains(&"--status");
+    let at = if says_where { &[][..] } else { &URL[..] };
     let flags = at
         .iter()
         .chain(case.flags)
@@ -381,11 +327,15 @@ fn hold(env: &TestEnvironment, cluster: &TestCluster, parrot: &Parrot, case: &Ca
         ("notes", env.git(&["log", "--all", "--notes=serin"])),
     ];
     assert!(log().contains("TRACE"), "the finest log");
+    // What an App proves itself with is made from its key, and as good as that for some minutes.
+    let heard = parrot.heard();
+    let issued = heard.split_whitespace().filter(|word| word.starts_with("ey"));
+    let forms: Vec<&str> = forms.iter().map(String::as_str).chain(issued).collect();
     for (place, text) in told {
         // A JSON text in a JSON text escapes as often as it is deep.
         let text = text.replace('\\', "");
-        for form in forms {
-            if let Some(at) = text.find(form.as_str()) {
+        for form in &forms {
+            if let Some(at) = text.find(form) {
                 let from = text[..at].rfind('\n').map_or(0, |at| at + 1);
                 let line: String = text[from..].lines().next().unwrap().chars().take(2000).collect();
                 panic!("{}: {place} tells a secret: {line}", case.name);

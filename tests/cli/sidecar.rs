@@ -9,6 +9,7 @@ use std::{
 use insta::assert_snapshot;
 
 use super::{
+    cluster::TestCluster,
     environment::{Running, TestEnvironment},
     web::WEB,
 };
@@ -51,15 +52,7 @@ pub(crate) fn address(line: &str) -> String {
 fn a_push_goes_green_and_a_crash_in_the_middle_changes_nothing() {
     let env = TestEnvironment::new();
     let first = env.commit("Add web", &[("web.yaml", WEB)]);
-    let cluster = [
-        "cluster",
-        "--listen",
-        "127.0.0.1:0",
-        "--write-kubeconfig",
-        "../kubeconfig",
-    ];
-    let cluster = Running::start(env.serin(&cluster));
-    cluster.wait_for("Kubernetes API on");
+    let _cluster = TestCluster::start(&env);
     let args = [
         "run",
         "--apply",

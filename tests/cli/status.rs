@@ -1,10 +1,15 @@
 //! `serin status`: what was said of a commit, and exit codes for scripts.
 
-use std::process::Command;
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
+    process::Command,
+};
 
 use insta::assert_snapshot;
+use serde_json::json;
 
-use super::environment::TestEnvironment;
+use super::{cluster::TestCluster, environment::TestEnvironment};
 
 fn say(env: &TestEnvironment, commit: &str, lines: &[&str]) {
     let text = lines.join("\n");
@@ -186,5 +191,76 @@ fn notes_that_cannot_be_written_can_be_read() {
     --- stderr
     error: notes: cannot use ../full for notes: `../full` is not a git repository
     hint: give --notes-repo a writable directory that is empty or a bare repository
+    "#);
+}
+
+/// A Gitea of one answer, for who knows the token. Returns its port.
+fn forge() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(&stream).lines();
+            let head: Vec<String> = lines
+                .by_ref()
+                .map_while(Result::ok)
+                .take_while(|line| !line.is_empty())
+                .collect();
+            let asks = head[0].starts_with("GET /api/v1/repos/team/apps/statuses/");
+            let (status, body) = if asks && head.contains(&"authorization: token s3cret".to_owned()) {
+                let said =
+                    r#"{"id": 1, "context": "serin", "status": "failure", "description": "rolled back"}"#;
+                ("200 OK", format!("[{said}]"))
+            } else {
+                ("401 Unauthorized", "{}".to_owned())
+            };
+            let length = body.len();
+            write!(
+                &stream,
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            )
+            .ok();
+        }
+    });
+    port
+}
+
+#[test]
+fn a_forge_whose_credentials_the_cluster_keeps_is_read() {
+    let env = TestEnvironment::with_app();
+    let port = forge();
+    let address = format!("http://127.0.0.1:{port}/team/apps");
+    env.git(&["remote", "add", "origin", &format!("{address}.git")]);
+    let cluster = TestCluster::start(&env);
+    cluster.secret("forge", &json!({"token": "s3cret"}));
+    cluster.provider(&json!({"type": "gitea", "address": address, "secretRef": {"name": "forge"}}));
+    let show = |flags: &[&str]| {
+        let all = [&["status", "--kubeconfig", "../kubeconfig"], flags].concat();
+        env.show(&all)
+    };
+    // Where the forge is, the address tells that the checkout is a clone of.
+    assert_snapshot!(show(&["--status", "gitea", "--status-secret", "default/forge"]), @r#"
+    exit 1
+    --- stdout
+    main@sha1:<1>
+      failure  serin  rolled back
+    "#);
+    assert_snapshot!(show(&["--status-provider", "default/status"]), @r#"
+    exit 1
+    --- stdout
+    main@sha1:<1>
+      failure  serin  rolled back
+    "#);
+    assert_snapshot!(show(&["--status", "gitea", "--status-secret", "default/other"]), @r#"
+    exit 1
+    --- stderr
+    error: Secret default/other: it does not exist
+    hint: make it, or name another
+    "#);
+    assert_snapshot!(show(&["--status-secret", "default/forge"]), @r#"
+    exit 1
+    --- stderr
+    error: --status-secret needs one forge that it is for
+    hint: name it with --status
     "#);
 }

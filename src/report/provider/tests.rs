@@ -304,11 +304,48 @@ fn a_secret_of_its_own_needs_no_provider() {
         (
             given(None, None),
             &[("token", "t")],
-            "Secret flux-system/forge: it has no address, and no flags say where the forge is",
+            "Secret flux-system/forge: it has no address, --status-repo is missing, and the source's address does not \
+             tell it",
         ),
         (flags, &[], "Secret flux-system/forge: there is no token"),
     ] {
-        assert_eq!(line(of_secret(&given, &secret("forge", data))), expected);
+        assert_eq!(line(of_secret(&given, None, &secret("forge", data))), expected);
+    }
+}
+
+#[test]
+fn without_an_address_a_secret_is_for_where_the_source_is_cloned_from() {
+    let source = Some("https://git.example.com/team/apps.git");
+    let given = |url: Option<&str>, repository: Option<&str>| Given {
+        kind: ForgeKind::Gitea,
+        url: url.map(str::to_owned),
+        repository: repository.map(str::to_owned),
+    };
+    let address = ("address", "https://right.example.com/team/web.git");
+    for (given, data, expected) in [
+        (
+            given(None, None),
+            &[("token", "t")][..],
+            "Gitea https://git.example.com team/apps token t",
+        ),
+        (
+            given(Some("https://gitea.example.com"), None),
+            &[("token", "t")],
+            "Gitea https://gitea.example.com team/apps token t",
+        ),
+        (
+            given(None, Some("team/other")),
+            &[("token", "t")],
+            "Secret flux-system/forge: it has no address, --status-url is missing, and the source's address does not \
+             tell it",
+        ),
+        (
+            given(None, None),
+            &[("token", "t"), address],
+            "Gitea https://right.example.com team/web token t",
+        ),
+    ] {
+        assert_eq!(line(of_secret(&given, source, &secret("forge", data))), expected);
     }
 }
 
