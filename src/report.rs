@@ -47,6 +47,6 @@ pub use guard::Origin;
 pub use notes::{Notes, REF as NOTES_REF};
 pub use outbox::Outbox;
 pub use outcome::outcome;
-pub use pull_request::{NewPullRequest, PullRequest, PullRequests};
+pub use pull_request::{Draft, NewPullRequest, PullRequest, PullRequests};
 pub use settings::{ForgeKind, Forges, Settings, Shown, read};
 pub use status::{CommitState, CommitStatus, Outcome, aggregate_context, context};

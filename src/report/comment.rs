@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt::{self, Write as _},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -21,6 +21,8 @@ const PULLS: usize = 3;
 const COMMITS: usize = 5;
 /// Pull requests that are remembered.
 const REMEMBERED: usize = 100;
+/// How a heading goes on after the state, before the commit.
+const FOR_COMMIT: &str = " for commit ";
 /// Canaries that a comment lists.
 const ROWS: usize = 50;
 
@@ -38,7 +40,7 @@ pub fn comment(
     let mut rows: Vec<(&String, &Outcome)> = outcomes.iter().collect();
     rows.sort_by_key(|(name, outcome)| (rank(outcome.state), *name));
     let mut body = format!(
-        "**{}**: {} for commit {}\n\n| canary | state | |\n|---|---|---|\n",
+        "**{}**: {}{FOR_COMMIT}{}\n\n| canary | state | |\n|---|---|---|\n",
         plain(context),
         sum.state,
         commit.short()
@@ -99,8 +101,8 @@ struct Told {
 }
 
 impl Told {
-    /// Takes in what is said of a commit; gives the whole comment, the newest commit first.
-    fn put(&mut self, number: u64, commit: &CommitId, text: &str) -> String {
+    /// Takes in what is said of a commit.
+    fn put(&mut self, number: u64, commit: &CommitId, text: &str) {
         if !self.texts.contains_key(&number) {
             self.order.push_back(number);
             if self.order.len() > REMEMBERED
@@ -115,9 +117,52 @@ impl Told {
             None => texts.push_front((commit.clone(), text.to_owned())),
         }
         texts.truncate(COMMITS);
-        let texts: Vec<&str> = texts.iter().map(|(_, text)| text.trim_end()).collect();
-        texts.join("\n\n")
     }
+
+    /// Gives the whole comment, the newest commit first. What the comment has of other commits stays: an earlier
+    /// process told it.
+    fn draft(&self, number: u64, known: &str) -> String {
+        let mut sections = sections(known);
+        for (commit, text) in self.texts.get(&number).into_iter().flatten().rev() {
+            let text = text.trim_end().to_owned();
+            match sections.iter_mut().find(|section| is_of(section, commit)) {
+                Some(section) => *section = text,
+                None => sections.push_front(text),
+            }
+        }
+        sections.truncate(COMMITS);
+        sections.into_iter().collect::<Vec<_>>().join("\n\n")
+    }
+}
+
+/// Takes a comment apart: each commit begins with a heading.
+fn sections(comment: &str) -> VecDeque<String> {
+    let mut sections: VecDeque<String> = VecDeque::new();
+    for line in comment.lines() {
+        match sections.back_mut() {
+            _ if is_heading(line) => sections.push_back(line.to_owned()),
+            Some(section) => {
+                section.push('\n');
+                section.push_str(line);
+            }
+            // Not ours: the heading comes first.
+            None => {}
+        }
+    }
+    for section in &mut sections {
+        section.truncate(section.trim_end().len());
+    }
+    sections
+}
+
+fn is_heading(line: &str) -> bool {
+    line.starts_with("**") && line.contains(FOR_COMMIT)
+}
+
+fn is_of(section: &str, commit: &CommitId) -> bool {
+    let heading = section.lines().next().unwrap_or_default();
+    let named = heading.rsplit_once(FOR_COMMIT).map(|(_, named)| named.trim());
+    named == Some(commit.short())
 }
 
 impl Comments {
@@ -139,16 +184,18 @@ impl Comments {
         format!("{}-comment", forge.name())
     }
 
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn tell(&self, commit: &CommitId, text: &str) -> Result<(), ForgeError> {
         let Some(pulls) = self.forge.pull_requests() else {
             return Ok(());
         };
         for number in pulls.of_commit(commit).await?.into_iter().take(PULLS) {
-            let whole = {
-                let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-                told.put(number, commit, text)
-            };
-            pulls.upsert_comment(number, &self.marker, &whole).await?;
+            self.told().put(number, commit, text);
+            let draft = |known: &str| self.told().draft(number, known);
+            pulls.upsert_comment(number, &self.marker, &draft).await?;
         }
         Ok(())
     }
@@ -196,7 +243,7 @@ impl Forge for Comments {
 mod tests {
     use super::*;
     use crate::report::{
-        NewPullRequest, Outbox, PullRequest, PullRequests,
+        Draft, NewPullRequest, Outbox, PullRequest, PullRequests,
         testing::{clock, commit, unavailable},
     };
 
@@ -248,7 +295,7 @@ mod tests {
             &'a self,
             number: u64,
             marker: &'a str,
-            body: &'a str,
+            draft: &'a Draft<'a>,
         ) -> BoxFuture<'a, Result<(), ForgeError>> {
             async move {
                 let mut refuse = self.refuse.lock().unwrap();
@@ -258,7 +305,8 @@ mod tests {
                 }
                 *self.changes.lock().unwrap() += 1;
                 let mut comments = self.comments.lock().unwrap();
-                comments.insert((number, marker.to_owned()), body.to_owned());
+                let comment = comments.entry((number, marker.to_owned())).or_default();
+                *comment = draft(comment);
                 Ok(())
             }
             .boxed()
@@ -343,5 +391,40 @@ mod tests {
         let body = &told[&(7, "serin".to_owned())];
         assert_eq!(body.matches("for commit").count(), 2, "{body}");
         assert!(body.contains("| success | `promoted` |") && body.contains("| failure | `rolled back` |"));
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_process_told_stays() {
+        let pulls = Arc::new(Pulls::default());
+        let say = async |comments: &Comments, of: char, state, text: &str| {
+            let made = comment("serin", &commit(of), &outcomes(&[("test/a", state, text)])).unwrap();
+            comments.tell(&commit(of), &made.description).await.unwrap();
+        };
+        let told = || pulls.comments.lock().unwrap()[&(7, "serin".to_owned())].clone();
+        let first = Comments::new(pulls.clone(), "serin").unwrap();
+        say(&first, '1', CommitState::Success, "promoted").await;
+        say(&first, '2', CommitState::Pending, "20 %").await;
+        let before = told();
+        let second = Comments::new(pulls.clone(), "serin").unwrap();
+        say(&second, '2', CommitState::Failure, "rolled back").await;
+        let after = before
+            .replace("20 %", "rolled back")
+            .replace("pending", "failure");
+        assert_eq!(told(), after, "the section in question, in its place");
+        say(&second, '4', CommitState::Pending, "10 %").await;
+        assert!(told().ends_with(&after) && told().starts_with("**`serin`**: pending for commit 4444444"));
+        for of in "56789".chars() {
+            say(&second, of, CommitState::Success, "promoted").await;
+        }
+        assert_eq!(told().matches(FOR_COMMIT).count(), COMMITS);
+        pulls
+            .comments
+            .lock()
+            .unwrap()
+            .insert((7, "serin".to_owned()), "someone's words\r\n".to_owned());
+        let third = Comments::new(pulls.clone(), "serin").unwrap();
+        say(&third, '1', CommitState::Success, "promoted").await;
+        assert_eq!(told().matches(FOR_COMMIT).count(), 1);
+        assert!(told().starts_with("**`serin`**"), "{}", told());
     }
 }

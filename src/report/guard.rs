@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use futures::{FutureExt, future::BoxFuture};
 
 use super::{
-    CommitStatus, Dialect, Forge, ForgeError, NewPullRequest, PullRequest, PullRequests, Rate,
+    CommitStatus, Dialect, Draft, Forge, ForgeError, NewPullRequest, PullRequest, PullRequests, Rate,
     RepositoryAddress,
 };
 use crate::{
@@ -212,11 +212,11 @@ impl PullRequests for Guarded {
         &'a self,
         number: u64,
         marker: &'a str,
-        body: &'a str,
+        draft: &'a Draft<'a>,
     ) -> BoxFuture<'a, Result<(), ForgeError>> {
         async move {
             self.check().await?;
-            self.pulls()?.upsert_comment(number, marker, body).await
+            self.pulls()?.upsert_comment(number, marker, draft).await
         }
         .boxed()
     }

@@ -22,9 +22,12 @@ pub trait PullRequests: Send + Sync {
         &'a self,
         number: u64,
         marker: &'a str,
-        body: &'a str,
+        draft: &'a Draft<'a>,
     ) -> BoxFuture<'a, Result<(), ForgeError>>;
 }
+
+/// What our comment shall say, given what it says now; nothing where there is none yet.
+pub type Draft<'d> = dyn Fn(&str) -> String + Send + Sync + 'd;
 
 /// Makes a forge of what its own three functions do.
 macro_rules! pull_requests {
@@ -49,9 +52,9 @@ macro_rules! pull_requests {
                 &'a self,
                 number: u64,
                 marker: &'a str,
-                body: &'a str,
+                draft: &'a $crate::report::Draft<'a>,
             ) -> futures::future::BoxFuture<'a, Result<(), $crate::report::ForgeError>> {
-                Box::pin(self.comment(number, marker, body))
+                Box::pin(self.comment(number, marker, draft))
             }
         }
     };
@@ -97,8 +100,17 @@ const COMMENT: usize = 32_000;
 
 /// Returns the body of a comment with its marker: a link that nothing refers to, which every dialect of markdown
 /// leaves out.
-pub(super) fn marked(marker: &str, body: &str) -> String {
+fn marked(marker: &str, body: &str) -> String {
     format!("{}\n\n{}", cut(body.trim(), COMMENT), sign(marker))
+}
+
+/// The text of our comment, given the comment as it is.
+pub(super) fn redraft(marker: &str, draft: &Draft<'_>, comment: Option<&str>) -> String {
+    let known = comment.map(|comment| comment.trim_end().replace('\r', ""));
+    let known = known
+        .as_deref()
+        .and_then(|known| known.strip_suffix(&sign(marker)));
+    marked(marker, &draft(known.unwrap_or_default().trim_end()))
 }
 
 /// A comment as most forges list it.

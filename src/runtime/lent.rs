@@ -19,7 +19,7 @@ use crate::{
     manifest::{Object, ObjectKey, Reading, Resource},
     repo::CommitId,
     report::{
-        CommitStatus, Forge, ForgeError, NewPullRequest, Origin, PullRequest, PullRequests, Rate,
+        CommitStatus, Draft, Forge, ForgeError, NewPullRequest, Origin, PullRequest, PullRequests, Rate,
         provider::{self, Given, Lent},
     },
 };
@@ -326,12 +326,12 @@ impl PullRequests for LentForge {
         &'a self,
         number: u64,
         marker: &'a str,
-        body: &'a str,
+        draft: &'a Draft<'a>,
     ) -> BoxFuture<'a, Result<(), ForgeError>> {
         async move {
             let forge = self.forge().await?;
             let pulls = forge.pull_requests().ok_or_else(|| self.without_pulls())?;
-            pulls.upsert_comment(number, marker, body).await
+            pulls.upsert_comment(number, marker, draft).await
         }
         .boxed()
     }

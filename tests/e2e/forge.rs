@@ -92,9 +92,10 @@ async fn gitea_is_as_the_contract_says() -> anyhow::Result<()> {
     let opened = opened.context("opening")?;
     ensure!(real.open(&request).await? == opened, "a second one was opened");
     for text in ["10 %", "promoted", "promoted"] {
-        real.upsert_comment(opened.number, "serin:test/a", text).await?;
+        real.upsert_comment(opened.number, "serin:test/a", &move |_: &str| text.to_owned())
+            .await?;
     }
-    real.upsert_comment(opened.number, "serin:test/b", "other")
+    real.upsert_comment(opened.number, "serin:test/b", &|_: &str| "other".to_owned())
         .await?;
     let comments = gitea.comments("fleet", opened.number).await?;
     ensure!(

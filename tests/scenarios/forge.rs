@@ -12,7 +12,7 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use serin::{
     repo::CommitId,
-    report::{CommitStatus, Forge, ForgeError, NewPullRequest, PullRequest, PullRequests},
+    report::{CommitStatus, Draft, Forge, ForgeError, NewPullRequest, PullRequest, PullRequests},
 };
 
 use crate::transcript::Transcript;
@@ -129,7 +129,12 @@ impl PullRequests for Recorder {
         async { Ok(Vec::new()) }.boxed()
     }
 
-    fn upsert_comment<'a>(&'a self, _: u64, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), ForgeError>> {
+    fn upsert_comment<'a>(
+        &'a self,
+        _: u64,
+        _: &'a str,
+        _: &'a Draft<'a>,
+    ) -> BoxFuture<'a, Result<(), ForgeError>> {
         async { Ok(()) }.boxed()
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{
     super::{
         ForgeError, NewPullRequest, PullRequest,
-        pull_request::{Comment, cut, marked, ours},
+        pull_request::{Comment, Draft, cut, ours, redraft},
     },
     Api,
 };
@@ -70,11 +70,12 @@ impl Api {
         number: &str,
         comments: Vec<Comment>,
         marker: &str,
-        body: &str,
+        draft: &Draft<'_>,
     ) -> Result<(), ForgeError> {
-        let text = marked(marker, body);
+        let ours = ours(comments, marker);
+        let text = redraft(marker, draft, ours.as_ref().map(|comment| comment.body.as_str()));
         let body = json!({ "body": text });
-        let response = match ours(comments, marker) {
+        let response = match ours {
             Some(comment) if comment.says(&text) => return Ok(()),
             Some(comment) => {
                 let id = comment.id.to_string();

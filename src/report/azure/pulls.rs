@@ -12,7 +12,7 @@ use crate::{
     report::{
         ForgeError, NewPullRequest, PullRequest,
         api::{Pages, page},
-        pull_request::{cut, is_marked, marked, pull_requests},
+        pull_request::{Draft, cut, is_marked, pull_requests, redraft},
     },
 };
 
@@ -104,19 +104,23 @@ impl AzureDevOps {
         Ok(numbers)
     }
 
-    async fn comment(&self, number: u64, marker: &str, body: &str) -> Result<(), ForgeError> {
+    async fn comment(&self, number: u64, marker: &str, draft: &Draft<'_>) -> Result<(), ForgeError> {
         let number = number.to_string();
         let path = [PULL_REQUESTS, number.as_str(), "threads"];
         // This list has no pages; it is bounded by what the client reads.
         let response = self.api.get(&path, &[]).await?;
         let threads: Threads = self.api.parse(&response, "list")?;
-        let comments = threads.value.into_iter().flat_map(|thread| {
+        let mut comments = threads.value.into_iter().flat_map(|thread| {
             let id = thread.id;
             thread.comments.into_iter().map(move |comment| (id, comment))
         });
-        let text = marked(marker, body);
-        let mut ours = comments.filter(|(_, comment)| is_marked(marker, &comment.content));
-        let response = match ours.next() {
+        let ours = comments.find(|(_, comment)| is_marked(marker, &comment.content));
+        let text = redraft(
+            marker,
+            draft,
+            ours.as_ref().map(|(_, comment)| comment.content.as_str()),
+        );
+        let response = match ours {
             Some((_, comment)) if comment.content.trim_end() == text => return Ok(()),
             Some((thread, comment)) => {
                 let (thread, id) = (thread.to_string(), comment.id.to_string());

@@ -10,7 +10,7 @@ use crate::{
     report::{
         ForgeError, NewPullRequest, PullRequest,
         api::page,
-        pull_request::{Comment, cut, marked, ours, pull_requests},
+        pull_request::{Comment, Draft, cut, ours, pull_requests, redraft},
     },
 };
 
@@ -83,7 +83,7 @@ impl Bitbucket {
         Ok(numbers)
     }
 
-    async fn comment(&self, number: u64, marker: &str, body: &str) -> Result<(), ForgeError> {
+    async fn comment(&self, number: u64, marker: &str, draft: &Draft<'_>) -> Result<(), ForgeError> {
         let number = number.to_string();
         let path = [PULL_REQUESTS, number.as_str(), "comments"];
         let remarks: Vec<Remark> = self.api.list(&path, &[], PAGES).await?;
@@ -92,9 +92,10 @@ impl Bitbucket {
             id: remark.id,
             body: remark.content.raw,
         });
-        let text = marked(marker, body);
+        let ours = ours(comments.collect(), marker);
+        let text = redraft(marker, draft, ours.as_ref().map(|comment| comment.body.as_str()));
         let body = json!({ "content": { "raw": text } });
-        let response = match ours(comments.collect(), marker) {
+        let response = match ours {
             Some(comment) if comment.says(&text) => return Ok(()),
             Some(comment) => {
                 let id = comment.id.to_string();

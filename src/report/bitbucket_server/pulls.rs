@@ -10,7 +10,7 @@ use crate::{
     report::{
         ForgeError, NewPullRequest, PullRequest,
         api::page,
-        pull_request::{cut, is_marked, marked, pull_requests},
+        pull_request::{Draft, cut, is_marked, pull_requests, redraft},
     },
 };
 
@@ -84,15 +84,16 @@ impl BitbucketServer {
         Ok(numbers)
     }
 
-    async fn comment(&self, number: u64, marker: &str, body: &str) -> Result<(), ForgeError> {
+    async fn comment(&self, number: u64, marker: &str, draft: &Draft<'_>) -> Result<(), ForgeError> {
         let number = number.to_string();
         // Comments as such are listed by file alone.
         let path = [PULL_REQUESTS, number.as_str(), "activities"];
         let activities: Vec<Activity> = self.api.list(&path, &[], PAGES).await?;
         let mut comments = activities.into_iter().filter_map(|activity| activity.comment);
-        let text = marked(marker, body);
+        let ours = comments.find(|comment| is_marked(marker, &comment.text));
+        let text = redraft(marker, draft, ours.as_ref().map(|comment| comment.text.as_str()));
         let path = [PULL_REQUESTS, number.as_str(), "comments"];
-        let response = match comments.find(|comment| is_marked(marker, &comment.text)) {
+        let response = match ours {
             Some(comment) if comment.text.trim_end() == text => return Ok(()),
             Some(comment) => {
                 let id = comment.id.to_string();

@@ -60,7 +60,7 @@ pub(super) async fn long_texts_are_cut_to_what_the_forge_takes(place: Place) {
     };
     let opened = pulls(&place).open(&request).await.unwrap();
     pulls(&place)
-        .upsert_comment(opened.number, "serin:test/a", &"ö".repeat(400_000))
+        .upsert_comment(opened.number, "serin:test/a", &|_: &str| "ö".repeat(400_000))
         .await
         .unwrap();
     assert_eq!(place.desk.lock().comments.len(), 1);
@@ -92,25 +92,36 @@ pub(super) async fn one_comment_is_kept_up_to_date(place: Place) {
         place.desk.lock().comment(number, &format!("remark {n}"));
     }
     pulls
-        .upsert_comment(number, "serin:test/a", "weight 10 %")
+        .upsert_comment(number, "serin:test/a", &|_: &str| "weight 10 %".to_owned())
         .await
         .unwrap();
     place.desk.lock().comment(number, "a remark in between");
     pulls
-        .upsert_comment(number, "serin:test/a", "promoted")
+        .upsert_comment(number, "serin:test/a", &|_: &str| "promoted".to_owned())
         .await
         .unwrap();
     pulls
-        .upsert_comment(number, "serin:test/b", "rolled back")
+        .upsert_comment(number, "serin:test/b", &|_: &str| "rolled back".to_owned())
         .await
         .unwrap();
     pulls
-        .upsert_comment(other, "serin:test/a", "elsewhere")
+        .upsert_comment(other, "serin:test/a", &|_: &str| "elsewhere".to_owned())
         .await
         .unwrap();
     let changes = place.desk.lock().of(number)[60].version;
+    let seen = std::sync::Mutex::new(String::new());
+    let keep = |known: &str| {
+        known.clone_into(&mut seen.lock().unwrap());
+        known.to_owned()
+    };
+    pulls.upsert_comment(number, "serin:test/a", &keep).await.unwrap();
+    assert_eq!(
+        *seen.lock().unwrap(),
+        "promoted",
+        "what it says is known, without the marker"
+    );
     pulls
-        .upsert_comment(number, "serin:test/a", "promoted")
+        .upsert_comment(number, "serin:test/a", &|_: &str| "promoted".to_owned())
         .await
         .unwrap();
     let desk = place.desk.lock();

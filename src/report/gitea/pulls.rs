@@ -4,7 +4,7 @@ use super::{
     super::{
         ForgeError, NewPullRequest, PullRequest,
         api::Pull,
-        pull_request::{Comment, pull_requests},
+        pull_request::{Comment, Draft, pull_requests},
     },
     Gitea, PAGES,
 };
@@ -36,12 +36,12 @@ impl Gitea {
         }
     }
 
-    async fn comment(&self, number: u64, marker: &str, body: &str) -> Result<(), ForgeError> {
+    async fn comment(&self, number: u64, marker: &str, draft: &Draft<'_>) -> Result<(), ForgeError> {
         let number = number.to_string();
         let path = ["issues", number.as_str(), "comments"];
         // This list has no pages; it is bounded by what the client reads.
         let comments: Vec<Comment> = self.api.parse(&self.api.get(&path, &[]).await?, "list")?;
-        self.api.keep_comment(&number, comments, marker, body).await
+        self.api.keep_comment(&number, comments, marker, draft).await
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     report::{
         ForgeError, NewPullRequest, PullRequest,
         api::Pull,
-        pull_request::{Comment, pull_requests},
+        pull_request::{Comment, Draft, pull_requests},
     },
 };
 
@@ -31,11 +31,11 @@ impl GitHub {
         Ok(numbers)
     }
 
-    async fn comment(&self, number: u64, marker: &str, body: &str) -> Result<(), ForgeError> {
+    async fn comment(&self, number: u64, marker: &str, draft: &Draft<'_>) -> Result<(), ForgeError> {
         let number = number.to_string();
         let path = ["issues", number.as_str(), "comments"];
         let comments: Vec<Comment> = self.api.list(&path, &[], pages(None)).await?;
-        self.api.keep_comment(&number, comments, marker, body).await
+        self.api.keep_comment(&number, comments, marker, draft).await
     }
 }
 

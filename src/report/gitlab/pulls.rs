@@ -9,7 +9,7 @@ use crate::{
     repo::CommitId,
     report::{
         ForgeError, NewPullRequest, PullRequest,
-        pull_request::{Comment, cut, marked, ours, pull_requests},
+        pull_request::{Comment, Draft, cut, ours, pull_requests, redraft},
     },
 };
 
@@ -57,13 +57,14 @@ impl GitLab {
         Ok(numbers)
     }
 
-    async fn comment(&self, number: u64, marker: &str, body: &str) -> Result<(), ForgeError> {
+    async fn comment(&self, number: u64, marker: &str, draft: &Draft<'_>) -> Result<(), ForgeError> {
         let number = number.to_string();
         let path = [MERGE_REQUESTS, number.as_str(), "notes"];
         let comments: Vec<Comment> = self.api.list(&path, &[], PAGES).await?;
-        let text = marked(marker, body);
+        let ours = ours(comments, marker);
+        let text = redraft(marker, draft, ours.as_ref().map(|comment| comment.body.as_str()));
         let body = json!({ "body": text });
-        let response = match ours(comments, marker) {
+        let response = match ours {
             Some(comment) if comment.says(&text) => return Ok(()),
             Some(comment) => {
                 let id = comment.id.to_string();

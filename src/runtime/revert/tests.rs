@@ -9,7 +9,7 @@ use crate::{
     canary::{CommitReport, RunStatus},
     manifest::Resource,
     repo::testing::{Repo, git},
-    report::{CommitStatus, ForgeError, PullRequest},
+    report::{CommitStatus, Draft, ForgeError, PullRequest},
 };
 
 const CANARY: &str = "\
@@ -87,7 +87,12 @@ impl PullRequests for Hub {
         async { Ok(Vec::new()) }.boxed()
     }
 
-    fn upsert_comment<'a>(&'a self, _: u64, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), ForgeError>> {
+    fn upsert_comment<'a>(
+        &'a self,
+        _: u64,
+        _: &'a str,
+        _: &'a Draft<'a>,
+    ) -> BoxFuture<'a, Result<(), ForgeError>> {
         async { Ok(()) }.boxed()
     }
 }
