@@ -7,10 +7,12 @@ mod conditions;
 mod facts;
 mod progress;
 mod rest;
+mod standing;
 mod state;
 mod step;
 mod turn;
 
 pub use facts::{Answer, Facts, Live, Primary, Readiness, Routes, Seen, Target};
+pub use standing::{Level, Standing};
 pub use state::{AskId, Control, Effect, Record, Revision, Rollback, State, Step, Wait, WaitKind};
 pub use step::step;

@@ -35,6 +35,7 @@ impl Turn<'_> {
             Some(Readiness::Stuck(why)) => why.clone(),
             Some(Readiness::NotReady(why)) if self.overdue(WaitKind::PrimaryNotReady) => why.clone(),
             Some(Readiness::NotReady(_)) | None => {
+                self.hold_scale();
                 self.hold_routes();
                 return;
             }
@@ -98,7 +99,7 @@ impl Turn<'_> {
         if !self.at_primary() {
             return;
         }
-        if !self.drained_and_scaled_down() || !self.effects.is_empty() {
+        if !self.drained_and_scaled_down() || self.unsettled() {
             return;
         }
         self.control.phase = Phase::Succeeded;
@@ -195,7 +196,7 @@ impl Turn<'_> {
             self.control.rolling_back = None;
             return self.restart(&live);
         }
-        if !self.drained_and_scaled_down() || !self.effects.is_empty() {
+        if !self.drained_and_scaled_down() || self.unsettled() {
             return;
         }
         let why = self.control.rolling_back.take();

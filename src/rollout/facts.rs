@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{AskId, Revision};
+use jiff::Timestamp;
+
+use super::{AskId, Level, Revision};
 use crate::canary::Verdict;
 
 /// What is known of an object.
@@ -52,6 +54,8 @@ pub struct Facts {
     pub deleted: bool,
     /// Why what is live must not be rolled out, where only verified commits may be.
     pub unverified: Option<String>,
+    /// Levels that others keep setting back, and until when they are not written again.
+    pub withheld: BTreeMap<Level, Timestamp>,
 }
 
 /// The target, live.

@@ -21,7 +21,7 @@ impl Turn<'_> {
                 .unwrap_or_default();
             return self.begin_rollback(Rollback::Deadline(why));
         }
-        if !self.wait_for_canary() || !routed || !self.effects.is_empty() {
+        if !self.wait_for_canary() || !routed || self.unsettled() {
             return;
         }
         match self.control.next_tick {

@@ -40,7 +40,7 @@ impl Turn<'_> {
             self.effects.push(Effect::Apex);
             return;
         }
-        if !self.effects.is_empty() || !self.drained_and_scaled_down() {
+        if self.unsettled() || !self.drained_and_scaled_down() {
             return;
         }
         self.control.phase = Phase::Initialized;
@@ -63,7 +63,7 @@ impl Turn<'_> {
             self.wait_anew(WaitKind::Drain, Some(deadline), "");
         }
         if self.overdue(WaitKind::Drain) {
-            self.effects.push(Effect::ScaleDown);
+            self.bring(Effect::ScaleDown);
         }
         false
     }
@@ -97,7 +97,9 @@ impl Turn<'_> {
                 self.hold_primary(live);
             }
             self.hold_services();
-            self.hold_routes();
+            if self.hold_routes() {
+                self.hold_scaled_down();
+            }
         } else if promoted {
             self.already_promoted(live);
         } else if let Some(why) = &self.facts.unverified {
@@ -236,7 +238,15 @@ impl Turn<'_> {
     /// Brings the target up.
     pub(super) fn hold_scale(&mut self) {
         if self.spec().target.kind.scales() && !self.scaled_up() {
-            self.effects.push(Effect::ScaleUp);
+            self.bring(Effect::ScaleUp);
+        }
+    }
+
+    /// Keeps the target down that nobody needs: all traffic is on a primary that is ready.
+    fn hold_scaled_down(&mut self) {
+        let idle = self.control.weight == 0 && self.primary_ready();
+        if idle && self.scaled_up() && !self.unsettled() {
+            self.bring(Effect::ScaleDown);
         }
     }
 }

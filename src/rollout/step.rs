@@ -17,12 +17,17 @@ pub fn step(canary: &Canary, state: &State, facts: &Facts, now: Timestamp) -> St
         record: state.record.clone(),
         effects: Vec::new(),
         news: Vec::new(),
+        withheld: None,
     };
-    let halted = canary.spec.suspend || facts.deleted || canary.spec.not_implemented.iter().any(|n| n.gates);
-    if !halted && known(facts) {
+    if !is_halted(canary, facts) && known(facts) {
         turn.take();
     }
     turn.finish(state)
+}
+
+/// Whether nothing at all is done for a Canary.
+pub(super) fn is_halted(canary: &Canary, facts: &Facts) -> bool {
+    canary.spec.suspend || facts.deleted || canary.spec.not_implemented.iter().any(|field| field.gates)
 }
 
 fn known(facts: &Facts) -> bool {
@@ -125,9 +130,6 @@ impl Turn<'_> {
             .as_ref()
             .and_then(|wait| wait.deadline)
             .filter(|at| *at > self.now);
-        match (tick, deadline) {
-            (Some(tick), Some(deadline)) => Some(tick.min(deadline)),
-            (one, None) | (None, one) => one,
-        }
+        [tick, deadline, self.withheld].into_iter().flatten().min()
     }
 }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
-use super::{Control, Effect, Facts, Primary, Record, Routes, Seen, Target, Wait, WaitKind};
+use super::{Control, Effect, Facts, Level, Primary, Record, Routes, Seen, Target, Wait, WaitKind};
 use crate::canary::{Announced, Canary, Spec};
 
 pub(super) struct Turn<'a> {
@@ -14,6 +14,8 @@ pub(super) struct Turn<'a> {
     pub(super) record: Record,
     pub(super) effects: Vec<Effect>,
     pub(super) news: Vec<Announced>,
+    /// When the first of the levels that had to be left as others made them may be brought about again.
+    pub(super) withheld: Option<Timestamp>,
 }
 
 impl<'a> Turn<'a> {
@@ -127,8 +129,7 @@ impl<'a> Turn<'a> {
             Seen::Present(Routes::Weight(_)) => self.primary_ready(),
             Seen::Present(Routes::Broken(_)) | Seen::Absent => true,
         };
-        if allowed {
-            self.effects.push(Effect::Route(weight));
+        if allowed && self.bring(Effect::Route(weight)) {
             if self.control.next_tick.is_some() {
                 self.control.next_tick = Some(self.after(self.spec().analysis.interval));
             }
@@ -139,10 +140,26 @@ impl<'a> Turn<'a> {
     /// Brings the generated services and the apex to where they belong.
     pub(super) fn hold_services(&mut self) {
         if self.facts.services != Seen::Present(true) {
-            self.effects.push(Effect::Services);
+            self.bring(Effect::Services);
         }
         if self.facts.apex != Seen::Present(true) {
-            self.effects.push(Effect::Apex);
+            self.bring(Effect::Apex);
         }
+    }
+
+    /// Brings a level about, unless it is withheld. Gives whether it does.
+    pub(super) fn bring(&mut self, effect: Effect) -> bool {
+        let until = Level::of(&effect).and_then(|level| self.facts.withheld.get(&level));
+        let Some(until) = until.filter(|until| **until > self.now) else {
+            self.effects.push(effect);
+            return true;
+        };
+        self.withheld = Some(self.withheld.map_or(*until, |at| at.min(*until)));
+        false
+    }
+
+    /// Whether some level is not as it has to be.
+    pub(super) fn unsettled(&self) -> bool {
+        !self.effects.is_empty() || self.withheld.is_some()
     }
 }

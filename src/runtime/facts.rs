@@ -64,5 +64,6 @@ pub(super) fn observe(
         answers: answers.clone(),
         deleted,
         unverified,
+        withheld: BTreeMap::new(),
     }
 }
