@@ -24,6 +24,6 @@ pub use spec::{
     Strategy, TargetKind, TargetRef, TemplateRef,
 };
 pub use status::{
-    Announced, CommitReport, Condition, Measurement, Phase, RevertStatus, RunStatus, Status, Verdict,
-    WaitStatus,
+    Announced, CommitReport, Condition, DriftStatus, Measurement, Phase, RevertStatus, RunStatus, Status,
+    Verdict, WaitStatus,
 };

@@ -2,6 +2,7 @@
 //! out through the other rooms. Decides nothing about rollouts itself.
 
 mod commits;
+mod drift;
 mod effects;
 mod facts;
 mod flux;

@@ -57,6 +57,9 @@ scenarios! {
     comments_only = "comments-only";
     config_only_change = "config-only-change";
     confirm_promotion = "confirm-promotion";
+    drift_at_rest = "drift-at-rest";
+    drift_in_a_run = "drift-in-a-run";
+    drift_without_end = "drift-without-end";
     failed_then_new_revision = "failed-then-new-revision";
     flux_layout = "flux-layout";
     force_push = "force-push";

@@ -61,6 +61,8 @@ reasons! {
     WAITING = "WaitingForChange";
     /// A run was started by something else than a commit of the source.
     NO_COMMIT = "NoCommit";
+    /// Somebody else set back what the rollout wrote.
+    DRIFT = "Drift";
     /// Something that the Canary asks for is not implemented yet.
     NOT_IMPLEMENTED = "NotImplemented";
     /// The Canary is wrong.

@@ -119,6 +119,9 @@ pub struct Status {
     /// The run in progress, or the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,
+    /// What others set back in this run, or since: at most one entry for each object.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<DriftStatus>,
     /// The newest measurements, oldest first; at most 30.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub measurements: Vec<Measurement>,
@@ -199,6 +202,25 @@ pub struct RevertStatus {
     pub message: String,
     /// Whether it is proposed.
     pub proposed: bool,
+}
+
+/// Something that the rollout wrote, and somebody else set back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftStatus {
+    /// Run in which, or after which, it was seen first.
+    pub run: String,
+    /// The object, such as `Deployment/test/podinfo`.
+    pub object: String,
+    /// The field, such as `spec.replicas`.
+    pub field: String,
+    /// The field manager that did it.
+    pub manager: String,
+    /// What of Flux it was done for, such as `Kustomization/flux-system/apps`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_by: Option<String>,
+    /// When it was seen first.
+    pub at: Timestamp,
 }
 
 /// A named wait.
@@ -406,6 +428,14 @@ pub(super) mod tests {
                 gates_announced: vec!["gate".into()],
                 ..RunStatus::default()
             }),
+            drift: vec![DriftStatus {
+                run: "3-ab".into(),
+                object: "Deployment/test/podinfo".into(),
+                field: "spec.replicas".into(),
+                manager: "kustomize-controller".into(),
+                applied_by: Some("Kustomization/flux-system/apps".into()),
+                at: at(8),
+            }],
             measurements: vec![Measurement {
                 name: "latency".into(),
                 run: "3-ab".into(),

@@ -2,6 +2,7 @@
 //! checkout.
 
 mod canaries;
+mod drift;
 mod flux;
 mod system;
 
@@ -103,6 +104,7 @@ pub fn examine(ward: &Ward) -> Vec<Finding> {
     system::examine(ward, &mut found);
     canaries::examine(ward, &mut found);
     flux::examine(ward, &mut found);
+    drift::examine(ward, &mut found);
     found.sort();
     found.dedup();
     found

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub use self::detail::{detail, escape};
 use super::{CommitState, CommitStatus, Outcome};
 use crate::{
-    canary::{Canary, Phase, Status, reason},
+    canary::{Canary, DriftStatus, Phase, Status, reason},
     http::excerpt,
     manifest::ObjectKey,
 };
@@ -19,6 +19,8 @@ use crate::{
 const PROPOSED: &str = "; revert proposed: ";
 /// How it begins what is said of a commit that policy does not let anything be done for.
 const NOT_VERIFIED: &str = "not verified: ";
+/// What is added to a word about a commit once somebody else has set back what its rollout wrote.
+const DRIFT: &str = "; drift: ";
 
 /// Says what a canary's status means for the commit that its run is for.
 #[must_use]
@@ -240,10 +242,39 @@ pub fn with_revert(said: &Outcome, proposed: &str) -> Outcome {
     Outcome::new(said.state, &format!("{head}{tail}"))
 }
 
+/// Adds to a word about a commit who has set back what its rollout wrote, and what finds the fix. The reason gives
+/// way.
+#[must_use]
+pub fn with_drift(said: &Outcome, drift: &[DriftStatus]) -> Outcome {
+    let Some(first) = drift.first() else {
+        return said.clone();
+    };
+    let description = &said.description;
+    if description.contains(DRIFT) || description.contains(PROPOSED) {
+        return said.clone();
+    }
+    let what = match first.manager.as_str() {
+        "" => format!("{} deleted", excerpt(&first.object, 40)),
+        manager => {
+            // Of an annotation, its own name says enough.
+            let field = first.field.rsplit('/').next().unwrap_or_default();
+            format!(
+                "{} by {}",
+                excerpt(field.trim_end_matches(']'), 24),
+                excerpt(manager, 30)
+            )
+        }
+    };
+    let tail = format!("{DRIFT}{what}, see serin doctor");
+    let room = CommitStatus::DESCRIPTION.saturating_sub(tail.chars().count());
+    Outcome::new(said.state, &format!("{}{tail}", excerpt(description, room)))
+}
+
 /// Whether this is the last word about a commit with more added.
 #[must_use]
 pub fn adds_to(new: &Outcome, said: &Outcome) -> bool {
-    new.state == said.state && new.description.contains(PROPOSED) && !said.description.contains(PROPOSED)
+    let adds = |mark| new.description.contains(mark) && !said.description.contains(mark);
+    new.state == said.state && [PROPOSED, DRIFT].into_iter().any(adds)
 }
 
 /// A newer commit took over before this one was decided.

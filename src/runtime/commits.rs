@@ -137,7 +137,30 @@ pub(super) fn settle(
             _ if idle => report::outcome::no_workload_change(),
             outcome => outcome,
         };
+        let outcome = report::outcome::with_drift(&outcome, &next.drift);
         say(next, &commit, &outcome);
+    }
+    remark(next);
+}
+
+/// Adds to the last word about the commit who has set back since what its rollout wrote.
+fn remark(next: &mut Status) {
+    let mut reports = next.commits.iter_mut();
+    let Some(report) = reports.find(|report| Some(&report.commit) == next.commit.as_ref()) else {
+        return;
+    };
+    let state = report
+        .state
+        .parse()
+        .ok()
+        .filter(|state: &CommitState| state.is_terminal());
+    if let Some(state) = state {
+        let said = Outcome::new(state, &report.description);
+        let added = report::outcome::with_drift(&said, &next.drift);
+        if added != said {
+            report.description = added.description;
+            report.delivered.clear();
+        }
     }
 }
 

@@ -42,7 +42,11 @@ pub(super) async fn carry_out(
 }
 
 /// What to write; nothing if the target has moved. Both rooms refuse alike, each in its own type.
-fn writes(canary: &Canary, snapshot: &Snapshot, effect: &Effect) -> Result<Option<Vec<Write>>, String> {
+pub(super) fn writes(
+    canary: &Canary,
+    snapshot: &Snapshot,
+    effect: &Effect,
+) -> Result<Option<Vec<Write>>, String> {
     match effect {
         Effect::Route(weight) => match traffic::desired(*weight, canary, snapshot) {
             Ok(writes) => Ok(Some(writes)),

@@ -14,7 +14,7 @@ use prometheus_client::{
 
 use crate::{
     canary::{Canary, Phase, Status, Strategy},
-    rollout::{Answer, AskId},
+    rollout::{Answer, AskId, Level},
 };
 
 type Float = Gauge<f64, AtomicU64>;
@@ -58,6 +58,13 @@ struct Ended {
     analysis_status: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SetBack {
+    name: String,
+    namespace: String,
+    level: &'static str,
+}
+
 /// All metrics of this process.
 pub(super) struct Telemetry {
     registry: Registry,
@@ -68,6 +75,7 @@ pub(super) struct Telemetry {
     duration: Family<Named, Histogram, fn() -> Histogram>,
     successes: Family<Ended, Counter>,
     failures: Family<Ended, Counter>,
+    set_back: Family<SetBack, Counter>,
     known: Mutex<std::collections::BTreeMap<Key, Known>>,
 }
 
@@ -83,7 +91,7 @@ impl Telemetry {
         let buckets: fn() -> Histogram =
             || Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]);
         let mut telemetry = Self {
-            registry: Registry::with_prefix("flagger"),
+            registry: Registry::default(),
             total: Family::default(),
             status: Family::default(),
             weight: Family::default(),
@@ -91,6 +99,7 @@ impl Telemetry {
             duration: Family::new_with_constructor(buckets),
             successes: Family::default(),
             failures: Family::default(),
+            set_back: Family::default(),
             known: Mutex::default(),
         };
         telemetry.register(mesh_provider);
@@ -104,7 +113,7 @@ impl Telemetry {
             mesh_provider: mesh_provider.to_owned(),
         };
         info.get_or_create(&labels).set(1);
-        let registry = &mut self.registry;
+        let registry = self.registry.sub_registry_with_prefix("flagger");
         registry.register("info", "Version and mesh provider", info);
         registry.register("canary_total", "Number of canaries", self.total.clone());
         registry.register(
@@ -136,6 +145,11 @@ impl Telemetry {
             "canary_failures",
             "Rollouts that were rolled back",
             self.failures.clone(),
+        );
+        self.registry.sub_registry_with_prefix("serin").register(
+            "set_back",
+            "How often somebody else set back what a rollout wrote",
+            self.set_back.clone(),
         );
     }
 
@@ -215,6 +229,13 @@ impl Telemetry {
         }
     }
 
+    /// Somebody else set back what a rollout wrote.
+    pub(super) fn set_back(&self, canary: &Canary, level: Level) {
+        self.set_back
+            .get_or_create(&set_back(&canary.spec.target.name, &canary.namespace, level))
+            .inc();
+    }
+
     pub(super) fn took(&self, canary: &Canary, seconds: f64) {
         let labels = Named {
             name: canary.spec.target.name.clone(),
@@ -257,6 +278,9 @@ impl Telemetry {
             namespace: namespace.clone(),
         };
         self.status.remove(&named);
+        for level in Level::ALL {
+            self.set_back.remove(&set_back(&target, &namespace, level));
+        }
         self.duration.remove(&named);
         for workload in [target.clone(), format!("{target}-primary")] {
             self.weight.remove(&Workload {
@@ -271,5 +295,13 @@ impl Telemetry {
                 metric,
             });
         }
+    }
+}
+
+fn set_back(target: &str, namespace: &str, level: Level) -> SetBack {
+    SetBack {
+        name: target.to_owned(),
+        namespace: namespace.to_owned(),
+        level: level.name(),
     }
 }

@@ -11,20 +11,20 @@ use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    Shared, effects, facts,
+    Shared, drift, effects, facts,
     judge::Bench,
     notice::Notice,
     revert::{self, Proposal},
     rivals,
 };
 use crate::{
-    canary::{Announced, Canary, Status},
+    canary::{Announced, Canary, DriftStatus, Status},
     cluster::ClusterError,
     error::{Class, Classified},
     manifest::{Object, ObjectKey, Reading, Snapshot, Write},
     repo::CommitId,
     report::{CommitState, Outcome, outcome},
-    rollout::{Answer, AskId, Effect, Live, State, Step, step},
+    rollout::{Answer, AskId, Effect, Live, Standing, State, Step, step},
 };
 
 /// What Flagger puts on a Canary with `revertOnDeletion`.
@@ -62,6 +62,9 @@ pub(super) struct Memory {
     pub(super) stored: Status,
     pub(super) answers: BTreeMap<AskId, Answer>,
     pub(super) asked: BTreeSet<AskId>,
+    standing: Standing,
+    /// What others set back in this run, or since.
+    pub(super) drift: Vec<DriftStatus>,
     told: Vec<Announced>,
     notice: Notice,
     /// The installed CRD keeps Serin's fields.
@@ -271,6 +274,8 @@ impl Worker {
             state: State::load(&status),
             proven: status.run.is_some(),
             dropped: None,
+            standing: Standing::default(),
+            drift: status.drift.clone(),
             stored: status,
             answers: BTreeMap::new(),
             asked: BTreeSet::new(),
@@ -334,16 +339,23 @@ impl Worker {
         let Some(memory) = &mut self.memory else {
             return Ok(Next::At(None));
         };
-        let facts = facts::observe(
+        let mut facts = facts::observe(
             canary,
             snapshot,
             &memory.answers,
             deleted,
             self.shared.unverified(canary, snapshot),
         );
+        let set_back = memory
+            .standing
+            .see(canary, &memory.state.control, &mut facts, now);
+        drift::tell(&self.shared, canary, snapshot, memory, &set_back).await?;
         let step = step(canary, &memory.state, &facts, now);
         if !self.execute(canary, snapshot, &step.effects).await? {
             return Ok(Next::At(Some(Instant::now() + Duration::from_millis(100))));
+        }
+        if let Some(memory) = &mut self.memory {
+            memory.standing.did(&step.effects, now);
         }
         let live = facts.target.present().map(|target| &target.live);
         let applied = matches!((live, &step.state.control.applied),
@@ -456,6 +468,7 @@ impl Worker {
         let moved = step.state != memory.state;
         let mut status = step.state.store(canary, &memory.stored, now);
         bench.keep(&memory.stored, &mut status);
+        drift::keep(&mut memory.drift, &mut status);
         self.shared
             .attribute(canary, snapshot, applied, &memory.stored, &mut status);
         if let Some(proposal) = &memory.proposal

@@ -153,6 +153,7 @@ async fn replicas_in_git_fight_and_the_fix_of_doctor_ends_it() -> anyhow::Result
         Ok(corrections(&scene) > 0 && target["spec"]["replicas"] == 2)
     };
     scene.eventually("Flux scales the target back", fights).await?;
+    set_back_is_told(&scene).await?;
     let (code, found) = scene.doctor()?;
     ensure!(code == Some(1), "serin doctor exits with {code:?}: {found}");
     let finding = found
@@ -176,6 +177,36 @@ async fn replicas_in_git_fight_and_the_fix_of_doctor_ends_it() -> anyhow::Result
         "Flux changed the target {} times for one commit",
         after - before
     );
+    Ok(())
+}
+
+/// The sidecar itself says who scales the target back, for which Kustomization, and where the fix is; once.
+async fn set_back_is_told(scene: &Scene) -> anyhow::Result<()> {
+    let told = async || {
+        let status = scene.status().await?;
+        let drift = &status["drift"][0];
+        Ok(drift["object"] == "Deployment/test/podinfo"
+            && drift["field"] == "spec.replicas"
+            && drift["manager"] == "kustomize-controller"
+            && drift["appliedBy"] == format!("Kustomization/{STATE_NAMESPACE}/{REPOSITORY}"))
+    };
+    scene
+        .eventually("the Canary says who scales its target", told)
+        .await?;
+    let events = scene
+        .get("/api/v1/namespaces/test/events")
+        .await?
+        .unwrap_or_default();
+    let events = events["items"].as_array().into_iter().flatten();
+    let texts: Vec<&str> = events
+        .filter(|event| event["reason"] == "Drift" && event["type"] == "Warning")
+        .filter_map(|event| event["message"].as_str())
+        .collect();
+    let wanted = format!(
+        "kustomize-controller (Kustomization/{STATE_NAMESPACE}/{REPOSITORY}) changed spec.replicas of \
+         Deployment/test/podinfo, which the rollout sets: it is put back. The fix: serin doctor -n test"
+    );
+    ensure!(texts == [&wanted], "the events are {texts:?}");
     Ok(())
 }
 

@@ -28,7 +28,7 @@ use tokio::{task::JoinHandle, time::Instant};
 use crate::{
     ending,
     forge::Recorder,
-    script::{Commit, Files, Gate, How, Patch, Reachable, Scenario, SetImage, Step, Wait},
+    script::{Commit, Files, Gate, How, Insist, Patch, Reachable, Scenario, SetImage, Step, Wait},
     show,
     transcript::Transcript,
 };
@@ -206,6 +206,7 @@ impl Scene {
                 stage::create(&self.stage.cluster, object.clone())
             }
             Step::Patch(patch) => self.patch(patch),
+            Step::Insist(insist) => self.insist(insist).await,
             Step::Delete(reference) => {
                 let (kind, name) = (&reference.kind, &reference.name);
                 self.transcript
@@ -336,13 +337,35 @@ impl Scene {
         done.map(drop).map_err(|error| format!("{error:?}"))
     }
 
+    async fn insist(&mut self, insist: &Insist) -> Result<(), String> {
+        let (every, during) = (insist.every.0, insist.during.0);
+        let text = format!("every {every:?} for {during:?}:");
+        self.transcript.line("step", &text);
+        self.tell_patch(&insist.patch);
+        let until = Instant::now() + during;
+        while Instant::now() < until {
+            self.apply_patch(&insist.patch)?;
+            self.sleep(every).await;
+        }
+        self.transcript.line("step", "and no more");
+        Ok(())
+    }
+
     fn patch(&self, patch: &Patch) -> Result<(), String> {
+        self.tell_patch(patch);
+        self.apply_patch(patch)
+    }
+
+    fn tell_patch(&self, patch: &Patch) {
         let part = if patch.status { " status" } else { "" };
         let text = format!(
             "{} patches {} {}{part}: {}",
             patch.by, patch.kind, patch.name, patch.merge
         );
         self.transcript.line("step", &text);
+    }
+
+    fn apply_patch(&self, patch: &Patch) -> Result<(), String> {
         let key = key(&patch.kind, &patch.namespace, &patch.name)?;
         let store = self.stage.cluster.store();
         let edit = |value: &mut Value| json_patch::merge(value, &patch.merge);

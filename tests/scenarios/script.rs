@@ -117,6 +117,8 @@ pub(crate) enum Step {
     Create(Value),
     /// `kubectl patch --type merge` of an object.
     Patch(Patch),
+    /// The same patch again and again.
+    Insist(Insist),
     /// `kubectl delete` of an object.
     Delete(Reference),
     /// Prometheus is up, down, hangs or is slow from now on.
@@ -243,6 +245,15 @@ pub(crate) struct Patch {
     #[serde(default)]
     pub(crate) status: bool,
     pub(crate) merge: Value,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Insist {
+    pub(crate) every: Span,
+    #[serde(rename = "for")]
+    pub(crate) during: Span,
+    pub(crate) patch: Patch,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -38,6 +38,10 @@ pub(super) fn schema() -> Value {
         ),
         ("run", about("The run in progress, or the last one.", run())),
         (
+            "drift",
+            about("What others set back in this run, or since.", list(drift())),
+        ),
+        (
             "measurements",
             about("The newest measurements, oldest first.", list(measurement())),
         ),
@@ -92,6 +96,17 @@ fn run() -> Value {
 
 fn revert() -> Value {
     object([("commit", text()), ("message", text()), ("proposed", boolean())])
+}
+
+fn drift() -> Value {
+    object([
+        ("run", text()),
+        ("object", text()),
+        ("field", text()),
+        ("manager", text()),
+        ("appliedBy", text()),
+        ("at", time()),
+    ])
 }
 
 fn thresholds() -> Value {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Finding, Severity, Ward, declared_by, flux};
+use super::{Finding, Severity, Ward, declared_by, drift, flux};
 use crate::{
     canary::{Canary, SpecError},
     manifest::{Object, ObjectKey, Resource},
@@ -102,7 +102,7 @@ fn target(ward: &Ward, object: &Object, canary: &Canary) -> Vec<Finding> {
     if target.key().kind == Resource::DEPLOYMENT.kind {
         found.extend(labels(target, canary));
     }
-    found.extend(replicas(ward, target));
+    found.extend(replicas(ward, object, target));
     found
 }
 
@@ -136,10 +136,16 @@ fn labels(target: &Object, canary: &Canary) -> Option<Finding> {
 }
 
 /// Who declares `replicas` scales the target back while Serin scales it.
-fn replicas(ward: &Ward, target: &Object) -> Option<Finding> {
-    let manager = declared_by(target, &["spec", "replicas"])?;
-    let problem =
-        format!("{manager} declares spec.replicas: it scales the target back whenever Serin scales it");
+fn replicas(ward: &Ward, canary: &Object, target: &Object) -> Option<Finding> {
+    let problem = match declared_by(target, &["spec", "replicas"]) {
+        Some(manager) => {
+            format!("{manager} declares spec.replicas: it scales the target back whenever Serin scales it")
+        }
+        None => format!(
+            "{}: Serin scales it, and will again",
+            drift::scales_back(ward, canary, target)?
+        ),
+    };
     let in_git =
         "take `replicas` out of the manifest in git (an autoscaler, or the rollout, decides)".to_owned();
     let fix = match flux::fix_of_replicas(ward, target) {

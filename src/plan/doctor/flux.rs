@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Finding, Severity, Ward, quoted};
 use crate::{
+    canary::duration,
     manifest::{Object, ObjectKey, Resource},
     plan::{
         flux::{inventory, is_suspended},
@@ -135,6 +137,15 @@ fn can_ignore(ward: &Ward) -> bool {
             .pointer("/schema/openAPIV3Schema/properties/spec/properties/ignore")
             .is_some()
     })
+}
+
+/// When the last reconciliation of an object of Flux began, at the latest before that second. An older Flux does not tell.
+pub(super) fn began(object: &Object) -> Option<Timestamp> {
+    let last = object.at("/status/history/0")?;
+    let text = |field: &str| last.get(field).and_then(Value::as_str);
+    let ended: Timestamp = text("lastReconciled")?.parse().ok()?;
+    let took = duration::parse(text("lastReconciledDuration")?).ok()?;
+    ended.checked_sub(SignedDuration::try_from(took).ok()?).ok()
 }
 
 /// The Kustomization or HelmRelease that applied an object, by its labels.

@@ -45,7 +45,7 @@ fn has_our_fields(installed: &Object) -> bool {
         let has = |field: &str| {
             status.is_some_and(|status| status.pointer(&format!("/properties/{field}")).is_some())
         };
-        version.get("storage") == Some(&Value::Bool(true)) && has("run") && has("commits")
+        version.get("storage") == Some(&Value::Bool(true)) && has("run") && has("commits") && has("drift")
     })
 }
 

@@ -258,3 +258,109 @@ fn suspension_is_a_note_and_a_stalled_canary_is_told() {
     let found = examine(&ward([stalled, target()]));
     assert!(codes(&found) == ["stalled"] && found[0].problem == "Stalled: NotImplemented: provider istio");
 }
+
+/// A canary whose sidecar has seen something to be set back.
+fn drifting(object: &str, field: &str, manager: &str, by: Option<&str>) -> Value {
+    let mut canary = canary();
+    canary["status"] = json!({"drift": [{"run": "1-ab", "object": object, "field": field, "manager": manager,
+        "appliedBy": by, "at": "2026-01-01T00:00:10.123456Z"}]});
+    canary
+}
+
+#[test]
+fn what_the_sidecar_has_put_back_is_found_until_flux_leaves_it_alone() {
+    let target = managed(
+        target(),
+        "serin-scale",
+        "Apply",
+        json!({"f:spec": {"f:replicas": {}}}),
+    );
+    let at = |put_back: &str, history: Value| {
+        let mut target = target.clone();
+        target["metadata"]["managedFields"][0]["time"] = json!(put_back);
+        let mut flux = kustomization("apps");
+        flux["status"] = json!({"history": history});
+        let by = Some("Kustomization/flux-system/apps");
+        let canary = drifting(
+            "Deployment/test/podinfo",
+            "spec.replicas",
+            "kustomize-controller",
+            by,
+        );
+        examine(&ward([canary, target, flux]))
+    };
+    let put_back = "2026-01-01T00:00:20Z";
+    let found = at(put_back, json!([]));
+    assert_eq!((codes(&found), is_sick(&found)), (vec!["replicas"], true));
+    assert_eq!(
+        found[0].problem,
+        "kustomize-controller (Kustomization/flux-system/apps) changed spec.replicas (first seen at \
+         2026-01-01T00:00:10Z): Serin scales it, and will again"
+    );
+    assert!(
+        found[0].fix.contains("patch kustomization apps"),
+        "{}",
+        found[0].fix
+    );
+    let ended = |at: &str, took: &str| json!([{"lastReconciled": at, "lastReconciledDuration": took}]);
+    let long = at(put_back, ended("2026-01-01T00:02:00Z", "1m45s"));
+    assert_eq!(codes(&long), ["replicas"], "it began before Serin put it back");
+    let odd = at(put_back, ended("soon", "x"));
+    assert_eq!(codes(&odd), ["replicas"]);
+    let later = at(put_back, ended("2026-01-01T00:00:22Z", "345.6ms"));
+    assert_eq!(later, [], "Flux let it be");
+}
+
+#[test]
+fn what_a_person_has_set_back_is_a_note() {
+    let of = |canary: Value| examine(&ward([canary, target()]));
+    let once = of(drifting(
+        "Deployment/test/podinfo",
+        "spec.replicas",
+        "kubectl-edit",
+        None,
+    ));
+    assert_eq!((codes(&once), is_sick(&once)), (vec!["drift"], false));
+    assert!(once[0].fix.contains("patch canary podinfo"), "{}", once[0].fix);
+    let deleted = of(drifting("Service/test/podinfo-canary", "", "", None));
+    assert_eq!((codes(&deleted), is_sick(&deleted)), (vec!["drift"], false));
+    let other = of(drifting(
+        "Deployment/test/podinfo",
+        "spec.replicas",
+        "keda-operator",
+        None,
+    ));
+    assert_eq!((codes(&other), is_sick(&other)), (vec!["replicas"], true));
+}
+
+#[test]
+fn a_service_that_flux_set_back_is_found_with_what_lets_it_go() {
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "podinfo-canary", "namespace": "test"}});
+    let by = Some("HelmRelease/test/podinfo");
+    let canary = drifting(
+        "Service/test/podinfo-canary",
+        "spec.selector.app",
+        "helm-controller",
+        by,
+    );
+    let release = |mode: &str| {
+        json!({"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease",
+            "metadata": {"name": "podinfo", "namespace": "test"}, "spec": {"driftDetection": {"mode": mode}}})
+    };
+    let found = examine(&ward([
+        canary.clone(),
+        target(),
+        service.clone(),
+        release("enabled"),
+    ]));
+    assert_eq!((codes(&found), is_sick(&found)), (vec!["drift"], true));
+    assert!(
+        found[0]
+            .fix
+            .contains("kubectl -n test patch service podinfo-canary --type=merge -p '"),
+        "{}",
+        found[0].fix
+    );
+    let found = examine(&ward([canary, target(), service, release("disabled")]));
+    assert!(!is_sick(&found), "it acts with an upgrade only: {found:?}");
+}

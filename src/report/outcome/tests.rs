@@ -252,3 +252,49 @@ fn fixed_texts_name_the_other_commit_briefly() {
     );
     assert_eq!(reverted(None).state, CommitState::Failure);
 }
+
+#[test]
+fn drift_is_added_to_a_word_once_and_the_rest_gives_way() {
+    let entry = |field: &str, manager: &str| crate::canary::DriftStatus {
+        run: "1-ab".to_owned(),
+        object: "Service/test/podinfo-canary".to_owned(),
+        field: field.to_owned(),
+        manager: manager.to_owned(),
+        applied_by: None,
+        at: jiff::Timestamp::UNIX_EPOCH,
+    };
+    let said = Outcome::new(CommitState::Success, "promoted, 3 checks passed");
+    assert_eq!(with_drift(&said, &[]), said);
+    let flux = [entry("spec.replicas", "kustomize-controller")];
+    let added = with_drift(&said, &flux);
+    assert_eq!(
+        added.description,
+        "promoted, 3 checks passed; drift: spec.replicas by kustomize-controller, see serin doctor"
+    );
+    assert!(adds_to(&added, &said) && !adds_to(&said, &added) && !adds_to(&added, &added));
+    assert_eq!(with_drift(&added, &[entry("spec.ports", "kubectl")]), added);
+    let weights = with_drift(
+        &said,
+        &[entry("metadata.annotations[zalando.org/backend-weights]", "x")],
+    );
+    assert!(
+        weights.description.contains("; drift: backend-weights by x,"),
+        "{weights:?}"
+    );
+    let deleted = with_drift(&said, &[entry("", "")]);
+    assert!(
+        deleted
+            .description
+            .contains("Service/test/podinfo-canary deleted"),
+        "{deleted:?}"
+    );
+    let long = Outcome::new(CommitState::Failure, &"é".repeat(300));
+    let hostile = with_drift(&long, &[entry(&"f".repeat(300), &"m".repeat(300))]);
+    assert!(
+        hostile.description.chars().count() <= CommitStatus::DESCRIPTION
+            && hostile.description.ends_with("see serin doctor"),
+        "{hostile:?}"
+    );
+    let proposed = with_revert(&long, "revert proposed: https://git.example.com/1");
+    assert_eq!(with_drift(&proposed, &flux), proposed, "an address is not cut");
+}
