@@ -76,7 +76,7 @@ fn changes(live: &Object, write: &Write) -> Vec<Vec<String>> {
     let mut paths = Vec::new();
     match write {
         Write::Apply { object, .. } => {
-            differing(Some(live.value()), object.value(), &mut Vec::new(), &mut paths)
+            differing(Some(live.value()), object.value(), &mut Vec::new(), &mut paths);
         }
         Write::Patch { patch, .. } => {
             let operations = serde_json::to_value(patch).unwrap_or_default();

@@ -129,10 +129,8 @@ impl<'a> Turn<'a> {
             Seen::Present(Routes::Weight(_)) => self.primary_ready(),
             Seen::Present(Routes::Broken(_)) | Seen::Absent => true,
         };
-        if allowed && self.bring(Effect::Route(weight)) {
-            if self.control.next_tick.is_some() {
-                self.control.next_tick = Some(self.after(self.spec().analysis.interval));
-            }
+        if allowed && self.bring(Effect::Route(weight)) && self.control.next_tick.is_some() {
+            self.control.next_tick = Some(self.after(self.spec().analysis.interval));
         }
         false
     }

@@ -30,7 +30,7 @@ pub(super) async fn tell(
                 shared.telemetry.set_back(canary, level);
             }
             let run = memory.state.control.run_id();
-            let Some(entry) = news(&memory.drift, run, &object, &setter, shared.now()) else {
+            let Some(entry) = news(&memory.drift, run, &object, setter.as_ref(), shared.now()) else {
                 continue;
             };
             let news = announced(canary, &entry);
@@ -76,7 +76,7 @@ fn news(
     told: &[DriftStatus],
     run: String,
     object: &ObjectKey,
-    setter: &Option<Setter>,
+    setter: Option<&Setter>,
     now: Timestamp,
 ) -> Option<DriftStatus> {
     let object = object.to_string();
@@ -154,12 +154,12 @@ mod tests {
         Canary::parse(&Object::from(object), &Defaults::default()).unwrap()
     }
 
-    fn setter(owner: Option<ObjectKey>) -> Option<Setter> {
-        Some(Setter {
+    fn setter(owner: Option<ObjectKey>) -> Setter {
+        Setter {
             field: "spec.replicas".to_owned(),
             manager: "kustomize-controller".to_owned(),
             owner,
-        })
+        }
     }
 
     #[test]
@@ -168,7 +168,14 @@ mod tests {
         let flux = ObjectKey::new(Resource::KUSTOMIZATION, "flux-system", "apps");
         let mut told = Vec::new();
         let run = || "1-ab".to_owned();
-        let first = news(&told, run(), &target, &setter(Some(flux)), Timestamp::UNIX_EPOCH).unwrap();
+        let first = news(
+            &told,
+            run(),
+            &target,
+            Some(&setter(Some(flux))),
+            Timestamp::UNIX_EPOCH,
+        )
+        .unwrap();
         assert_eq!(
             announced(&canary(), &first).text,
             "kustomize-controller (Kustomization/flux-system/apps) changed spec.replicas of Deployment/test/podinfo, \
@@ -176,11 +183,11 @@ mod tests {
         );
         told.push(first);
         assert_eq!(
-            news(&told, run(), &target, &setter(None), Timestamp::UNIX_EPOCH),
+            news(&told, run(), &target, Some(&setter(None)), Timestamp::UNIX_EPOCH),
             None
         );
         let service = ObjectKey::new(Resource::SERVICE, "test", "podinfo-canary");
-        let deleted = news(&told, run(), &service, &None, Timestamp::UNIX_EPOCH).unwrap();
+        let deleted = news(&told, run(), &service, None, Timestamp::UNIX_EPOCH).unwrap();
         let text = announced(&canary(), &deleted).text;
         assert!(
             text.starts_with("Somebody deleted Service/test/podinfo-canary, which"),
@@ -190,13 +197,13 @@ mod tests {
             &told,
             "2-cd".to_owned(),
             &target,
-            &setter(None),
+            Some(&setter(None)),
             Timestamp::UNIX_EPOCH,
         );
         assert!(next.is_some(), "another run, another word");
         let many = vec![deleted; TOLD];
         assert_eq!(
-            news(&many, run(), &target, &setter(None), Timestamp::UNIX_EPOCH),
+            news(&many, run(), &target, Some(&setter(None)), Timestamp::UNIX_EPOCH),
             None
         );
     }
@@ -207,7 +214,7 @@ mod tests {
             &[],
             "1-ab".to_owned(),
             &ObjectKey::new(Resource::DEPLOYMENT, "test", "podinfo"),
-            &setter(None),
+            Some(&setter(None)),
             Timestamp::UNIX_EPOCH,
         );
         let mut drift: Vec<_> = entry.into_iter().collect();
