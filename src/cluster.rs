@@ -109,9 +109,20 @@ impl Cluster {
     /// Whether the watch that [`Cluster::list`] reads from has listed everything once.
     #[must_use]
     pub fn listed(&self, resource: Resource) -> bool {
+        self.has_listed(resource, self.limit.clone())
+    }
+
+    /// The same for what [`Cluster::list_with`] reads from.
+    #[must_use]
+    pub fn listed_with(&self, resource: Resource, other: &str) -> bool {
+        let beside = self.limit.is_none() || self.has_listed(resource, Some(other.to_owned()));
+        beside && self.listed(resource)
+    }
+
+    fn has_listed(&self, resource: Resource, namespace: Option<String>) -> bool {
         self.cache().is_loaded(&Scope {
             resource,
-            namespace: self.limit.clone(),
+            namespace,
             name: None,
         })
     }

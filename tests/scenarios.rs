@@ -14,6 +14,8 @@
 mod diff;
 #[path = "scenarios/ending.rs"]
 mod ending;
+#[path = "scenarios/flux.rs"]
+mod flux;
 #[path = "scenarios/forge.rs"]
 mod forge;
 #[path = "scenarios/play.rs"]
@@ -52,6 +54,7 @@ scenarios! {
     adopt_flagger = "adopt-flagger";
     applied_late = "applied-late";
     apply_refused = "apply-refused";
+    beside_flux = "beside-flux";
     blue_green_kubernetes = "blue-green-kubernetes";
     broken_manifest = "broken-manifest";
     comments_only = "comments-only";
@@ -150,6 +153,7 @@ async fn a_sidecar_that_is_killed_goes_on() {
         ("rollback-on-metric", 25_700),
         ("restart-on-new-revision", 21_300),
         ("revert-mid-run", 32_700),
+        ("beside-flux", 29_900),
     ] {
         killed_all_over(name, scaled(every), Duration::from_millis(700)).await;
     }

@@ -109,6 +109,7 @@ async fn play(repository: PathBuf, kept: bool, output: &mut Output) -> Result<Ex
     };
     let options = StageOptions {
         apply: true,
+        flux: None,
         status_unrelated: false,
         on_failure: None,
         verifier: None,

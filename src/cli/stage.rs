@@ -19,9 +19,9 @@ use crate::{
     http::Client,
     manifest::{Object, ObjectKey, Resource},
     rehearsal::{self, World, WorldSpec},
-    repo::{Checkout, Hints, Options, Trigger, verify::Verifier},
+    repo::{Artifacts, Checkout, Hints, Options, Trigger, verify::Verifier},
     report::{CommitStatus, Forge, Notes},
-    runtime::{RevertOptions, Runtime, Source, SourceOptions},
+    runtime::{FluxOptions, RevertOptions, Runtime, Source, SourceOptions},
 };
 
 /// The address at which canaries on the stage find their metric server.
@@ -32,6 +32,8 @@ pub const PROMETHEUS: &str = "http://prometheus:9090";
 pub struct StageOptions {
     /// The sidecar applies what is in git, as `--apply` says.
     pub apply: bool,
+    /// The commits come as artifacts of this source of Flux; one of the hosts serves them. None: a checkout is read.
+    pub flux: Option<ObjectKey>,
     /// Commits that touch no canary are told so, as `--status-unrelated success` says.
     pub status_unrelated: bool,
     /// What the sidecar does with a commit that a canary failed with.
@@ -109,24 +111,7 @@ impl Stage {
         let notes = Notes::choose(checkout.dir(), None, self.options.clock).map_err(|error| say(&error))?;
         let mut forges: Vec<Arc<dyn Forge>> = vec![Arc::new(notes)];
         forges.extend(self.options.forges.iter().cloned());
-        let source = Source::new(
-            checkout.clone(),
-            Hints::Trigger(self.trigger.clone()),
-            forges,
-            SourceOptions {
-                name: "stage".to_owned(),
-                namespace: "default".to_owned(),
-                state_namespace: "default".to_owned(),
-                defaults: self.options.defaults.clone(),
-                cluster_name: None,
-                apply: self.options.apply,
-                apply_deadline: Duration::from_secs(1800),
-                status_unrelated: self.options.status_unrelated,
-                on_failure: self.options.on_failure.clone(),
-                verifier: self.options.verifier.clone(),
-            },
-            self.options.clock,
-        );
+        let source = self.source(checkout, forges)?;
         let (cluster, changes) = Cluster::new(self.cluster.client("serin"), None);
         let mut hosts = self.options.hosts.clone();
         hosts.insert("prometheus".to_owned(), self.world.prometheus());
@@ -144,6 +129,34 @@ impl Stage {
         self.trigger.fire();
         self.sidecar = Some(Sidecar { stop, task });
         Ok(())
+    }
+
+    fn source(&self, checkout: Arc<Checkout>, forges: Vec<Arc<dyn Forge>>) -> Result<Source, String> {
+        let options = SourceOptions {
+            name: "stage".to_owned(),
+            namespace: "default".to_owned(),
+            state_namespace: "default".to_owned(),
+            defaults: self.options.defaults.clone(),
+            cluster_name: None,
+            apply: self.options.apply,
+            apply_deadline: Duration::from_secs(1800),
+            status_unrelated: self.options.status_unrelated,
+            on_failure: self.options.on_failure.clone(),
+            verifier: self.options.verifier.clone(),
+        };
+        let (hints, clock) = (Hints::Trigger(self.trigger.clone()), self.options.clock);
+        let Some(source) = &self.options.flux else {
+            return Ok(Source::new(checkout, hints, forges, options, clock));
+        };
+        let artifacts = Artifacts::new(&source.name, "").map_err(|error| error.to_string())?;
+        let artifacts = Arc::new(artifacts);
+        let flux = FluxOptions {
+            source: source.clone(),
+            artifacts: Some(Arc::clone(&artifacts)),
+            trigger: self.trigger.clone(),
+            nudge: false,
+        };
+        Ok(Source::new(artifacts, hints, forges, options, clock).with_flux(flux))
     }
 
     /// Ends the sidecar as `kill -9` would: nothing is finished, nothing released.

@@ -10,6 +10,7 @@ mod github;
 mod gitlab;
 mod notes;
 mod pulls;
+mod refused;
 mod server;
 
 use self::{

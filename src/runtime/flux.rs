@@ -110,14 +110,16 @@ impl Flux {
         Some(source)
     }
 
-    /// Reads the Kustomizations that use the source: those of its namespace and of the watched one, or all.
-    pub(super) fn appliers(&self, shared: &Shared) -> Vec<Applier> {
+    /// Reads the Kustomizations that use the source: those of its namespace and of the watched one, or all. Nothing
+    /// while it is not known whether there are any.
+    pub(super) fn appliers(&self, shared: &Shared) -> Option<Vec<Applier>> {
         let source = &self.options.source;
-        let listed = shared
-            .cluster
-            .list_with(Resource::KUSTOMIZATION, &source.namespace);
+        let resource = Resource::KUSTOMIZATION;
+        let listed = shared.cluster.list_with(resource, &source.namespace);
         let users = listed.iter().filter_map(|object| Applier::of(object, source));
-        users.collect()
+        let users: Vec<Applier> = users.collect();
+        let known = !users.is_empty() || shared.cluster.listed_with(resource, &source.namespace);
+        known.then_some(users)
     }
 
     fn remember(&self, named: &str, commit: &CommitId) {

@@ -76,6 +76,7 @@ fn set(folder: &std::path::Path) -> anyhow::Result<Stage> {
     let world = WorldSpec::parse(WORLD)?;
     let options = StageOptions {
         apply: true,
+        flux: None,
         status_unrelated: false,
         on_failure: None,
         verifier: None,

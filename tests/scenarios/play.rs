@@ -27,6 +27,7 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
     ending,
+    flux::{self, Flux},
     forge::Recorder,
     script::{Commit, Files, Gate, How, Insist, Patch, Reachable, Scenario, SetImage, Step, Wait},
     show,
@@ -70,6 +71,7 @@ pub(crate) struct Scene {
     seed: Files,
     history: BTreeMap<String, Files>,
     gate: Arc<AtomicBool>,
+    flux: Flux,
     accident: Option<Accident>,
     watcher: JoinHandle<()>,
     folder: tempfile::TempDir,
@@ -100,8 +102,14 @@ fn set(scenario: &Scenario, accident: Option<Accident>) -> Scene {
     let transcript = Transcript::new();
     let recorder = Recorder::new(transcript.clone());
     let gate = Arc::new(AtomicBool::new(false));
+    let flux = Flux::default();
+    let hosts = [
+        ("gate".to_owned(), hooks(&gate, &transcript)),
+        (flux::HOST.to_owned(), flux.host()),
+    ];
     let options = StageOptions {
         apply: scenario.flags.apply,
+        flux: scenario.flags.flux.then(Flux::source),
         status_unrelated: scenario.flags.status_unrelated,
         on_failure: scenario
             .flags
@@ -110,7 +118,7 @@ fn set(scenario: &Scenario, accident: Option<Accident>) -> Scene {
             .map(|what| proposals(what, &folder.path().join("forge.git"))),
         verifier: scenario.flags.require_verified(),
         forges: vec![Arc::new(recorder.clone())],
-        hosts: BTreeMap::from([("gate".to_owned(), hooks(&gate, &transcript))]),
+        hosts: BTreeMap::from(hosts),
         repository: folder.path().join("repository"),
         world: scenario.world.clone(),
         clock: Clock::starting_at(ORIGIN.parse().unwrap()),
@@ -118,6 +126,9 @@ fn set(scenario: &Scenario, accident: Option<Accident>) -> Scene {
     };
     std::fs::create_dir(&options.repository).unwrap();
     let stage = Stage::set(options).unwrap();
+    if scenario.flags.flux {
+        Flux::install(&stage.cluster);
+    }
     let watcher = tokio::spawn(watch(stage.cluster.store().changes(), transcript.clone()));
     Scene {
         before: stage.world.totals(),
@@ -129,6 +140,7 @@ fn set(scenario: &Scenario, accident: Option<Accident>) -> Scene {
         seed: scenario.files.clone(),
         history: BTreeMap::new(),
         gate,
+        flux,
         accident,
         watcher,
         folder,
@@ -225,6 +237,12 @@ impl Scene {
                     .line("step", &format!("the gate of the hooks is {gate:?}"));
                 self.gate.store(*gate == Gate::Open, Ordering::Relaxed);
                 Ok(())
+            }
+            Step::Flux(deed) => {
+                self.transcript
+                    .line("step", &format!("Flux: {deed:?}").to_lowercase());
+                let newest = self.newest.as_deref().ok_or("nothing was committed")?;
+                self.flux.act(*deed, &self.stage.cluster, newest, &self.files)
             }
             Step::Forge(reachable) => {
                 self.transcript

@@ -14,7 +14,7 @@ use serin::{
     },
 };
 
-use crate::play::Played;
+use crate::{flux::Deed, play::Played};
 
 /// Paths and contents of a tree.
 pub(crate) type Files = BTreeMap<String, String>;
@@ -53,11 +53,14 @@ pub(crate) struct Scenario {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Flags {
     mesh_provider: Option<String>,
     drain: Option<Span>,
     no_cross_namespace_refs: bool,
     pub(crate) apply: bool,
+    /// `--flux`: commits come as artifacts.
+    pub(crate) flux: bool,
     pub(crate) status_unrelated: bool,
     /// `--judge-by`.
     judge_by: Option<String>,
@@ -74,6 +77,7 @@ impl Default for Flags {
             drain: None,
             no_cross_namespace_refs: false,
             apply: true,
+            flux: false,
             status_unrelated: false,
             judge_by: None,
             unsigned: None,
@@ -127,6 +131,8 @@ pub(crate) enum Step {
     Gate(Gate),
     /// The forge is up or down from now on; git notes are not affected.
     Forge(Reachable),
+    /// Flux does something.
+    Flux(Deed),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

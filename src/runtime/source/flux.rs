@@ -66,7 +66,7 @@ impl Source {
 
     async fn said(&self, shared: &Arc<Shared>, state: &Stored) -> Option<Said> {
         let flux = self.flux.as_ref().filter(|_| !state.waiting.is_empty())?;
-        let (source, appliers) = (flux.source(shared)?, flux.appliers(shared));
+        let (source, appliers) = (flux.source(shared)?, flux.appliers(shared)?);
         let mut named: Vec<String> = appliers.iter().flat_map(Applier::revisions).collect();
         named.extend(source.artifact.iter().map(|artifact| artifact.named.clone()));
         named.sort();

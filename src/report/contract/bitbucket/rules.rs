@@ -8,7 +8,11 @@ use crate::{
     http::{Secret, SecretFile},
     report::{
         Bitbucket, CommitState, Credential, Forge, ForgeError, Remote,
-        contract::{hex, remote, status},
+        contract::{
+            hex,
+            refused::{refusal, refusals_are_told_apart},
+            remote, status,
+        },
     },
 };
 
@@ -118,32 +122,20 @@ async fn tokens_are_bearers_and_pairs_are_basic() {
 #[tokio::test(start_paused = true)]
 async fn what_bitbucket_refuses_is_told_apart() {
     let server = server();
-    let post = async |token: &str, repository: &str, digit| {
-        let said = status("serin", CommitState::Pending, "detected");
-        on(&server, token, repository)
-            .post(&hex(digit), &said)
-            .await
-            .unwrap_err()
+    let asked =
+        |token: &str, repository: &str| -> Box<dyn Forge> { Box::new(on(&server, token, repository)) };
+    refusals_are_told_apart(&asked, "team/app", "team/other").await;
+    let refused_with = async |status, text: &str| {
+        server.world.lock().unwrap().refusals.push(fault(status, text));
+        refusal(&*asked(TOKEN, "team/app"), 'a').await
     };
-    let error = post("wrong", "team/app", 'a').await;
-    assert!(matches!(error, ForgeError::Unauthorized { .. }), "{error}");
-    let error = post(TOKEN, "team/other", 'a').await;
-    assert!(matches!(error, ForgeError::NoRepository { .. }), "{error}");
-    let error = post(TOKEN, "team/app", 'c').await;
-    assert!(matches!(error, ForgeError::UnknownCommit { .. }), "{error}");
-    server.world.lock().unwrap().refusals.push(fault(
+    let error = refused_with(
         403,
         "Your credentials lack one or more required privilege scopes.",
-    ));
-    let error = post(TOKEN, "team/app", 'a').await;
+    )
+    .await;
     assert!(matches!(error, ForgeError::Forbidden { .. }), "{error}");
-    server
-        .world
-        .lock()
-        .unwrap()
-        .refusals
-        .push(fault(429, "Rate limit for this resource has been exceeded"));
-    let error = post(TOKEN, "team/app", 'a').await;
+    let error = refused_with(429, "Rate limit for this resource has been exceeded").await;
     assert_eq!(error.class(), Class::Retry(Duration::from_secs(60)));
 }
 

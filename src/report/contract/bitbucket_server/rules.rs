@@ -5,7 +5,11 @@ use crate::{
     error::{Class, Classified},
     report::{
         BitbucketServer, CommitState, Forge, ForgeError, Remote,
-        contract::{hex, remote, status},
+        contract::{
+            hex,
+            refused::{refusal, refusals_are_told_apart},
+            remote, status,
+        },
     },
 };
 
@@ -73,29 +77,16 @@ async fn repositories_are_named_as_in_the_address_to_clone_from() {
 #[tokio::test(start_paused = true)]
 async fn what_the_data_center_refuses_is_told_apart() {
     let server = server();
-    let post = async |token: &str, repository: &str, digit| {
-        let said = status("serin", CommitState::Pending, "detected");
-        on(&server, token, repository)
-            .post(&hex(digit), &said)
-            .await
-            .unwrap_err()
-    };
-    let error = post("wrong", "TEAM/app", 'a').await;
-    assert!(matches!(error, ForgeError::Unauthorized { .. }), "{error}");
-    let error = post(READER, "TEAM/app", 'a').await;
+    let asked =
+        |token: &str, repository: &str| -> Box<dyn Forge> { Box::new(on(&server, token, repository)) };
+    refusals_are_told_apart(&asked, "TEAM/app", "TEAM/other").await;
+    let error = refusal(&*asked(READER, "TEAM/app"), 'a').await;
     assert!(matches!(error, ForgeError::Forbidden { .. }), "{error}");
-    let error = post(TOKEN, "TEAM/other", 'a').await;
-    assert!(matches!(error, ForgeError::NoRepository { .. }), "{error}");
-    let error = post(TOKEN, "TEAM/app", 'c').await;
-    assert!(matches!(error, ForgeError::UnknownCommit { .. }), "{error}");
-    server
-        .world
-        .lock()
-        .unwrap()
-        .refusals
-        .push(fault(503, "Bitbucket is starting"));
-    let error = post(TOKEN, "TEAM/app", 'a').await;
+    let refused_with = async |status, text: &str| {
+        server.world.lock().unwrap().refusals.push(fault(status, text));
+        refusal(&*asked(TOKEN, "TEAM/app"), 'a').await
+    };
+    let error = refused_with(503, "Bitbucket is starting").await;
     assert!(matches!(error.class(), Class::Retry(_)), "{error}");
-    server.world.lock().unwrap().refusals.push(fault(400, "no"));
-    assert!(post(TOKEN, "TEAM/app", 'a').await.is_final());
+    assert!(refused_with(400, "no").await.is_final());
 }

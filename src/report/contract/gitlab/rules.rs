@@ -10,7 +10,11 @@ use crate::{
     error::{Class, Classified},
     report::{
         CommitState, Forge, ForgeError, GitLab, Remote,
-        contract::{hex, remote, status},
+        contract::{
+            hex,
+            refused::{refusal, refusals_are_told_apart},
+            remote, status,
+        },
     },
 };
 
@@ -174,20 +178,13 @@ async fn refused_with(reply: Reply) -> ForgeError {
 #[tokio::test(start_paused = true)]
 async fn what_gitlab_refuses_is_told_apart() {
     let server = server();
-    let post = async |token: &str, project: &str, digit| {
-        let forge = GitLab::new(remote("http://forge/sub", project, token, server.client.clone())).unwrap();
-        let said = status("serin", CommitState::Pending, "detected");
-        forge.post(&hex(digit), &said).await.unwrap_err()
+    let asked = |token: &str, project: &str| -> Box<dyn Forge> {
+        Box::new(GitLab::new(remote("http://forge/sub", project, token, server.client.clone())).unwrap())
     };
-    let error = post("wrong", PROJECT, 'a').await;
-    assert!(matches!(error, ForgeError::Unauthorized { .. }), "{error}");
-    let error = post(READER, PROJECT, 'a').await;
+    refusals_are_told_apart(&asked, PROJECT, "group/other").await;
+    let error = refusal(&*asked(READER, PROJECT), 'a').await;
     assert!(matches!(error, ForgeError::Forbidden { .. }), "{error}");
     assert!(error.hint().unwrap().contains("`api`"));
-    let error = post(TOKEN, "group/other", 'a').await;
-    assert!(matches!(error, ForgeError::NoRepository { .. }), "{error}");
-    let error = post(TOKEN, PROJECT, 'c').await;
-    assert!(matches!(error, ForgeError::UnknownCommit { .. }), "{error}");
     // No branch has the commit yet.
     let error = refused_with(said(404, "404 References for commit Not Found")).await;
     assert!(matches!(error, ForgeError::UnknownCommit { .. }), "{error}");
