@@ -29,7 +29,7 @@ pub use cache::Cache;
 pub use compare::{revision_parts, target_of};
 pub use human::render_human;
 pub use make::plan;
-pub use manifests::{Clash, Manifests, NotRendered, Placed, Settings};
+pub use manifests::{Clash, Manifests, NotRendered, Placed, Settings, changed_releases};
 pub use read::manifests;
 pub use ties::Ties;
 pub use types::{Change, Effect, Plan, Reason, Touched};

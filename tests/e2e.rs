@@ -18,6 +18,8 @@ mod crd;
 mod flux;
 #[path = "e2e/forge.rs"]
 mod forge;
+#[path = "e2e/helm.rs"]
+mod helm;
 #[path = "e2e/manifests.rs"]
 mod manifests;
 #[path = "e2e/oci.rs"]

@@ -1,6 +1,7 @@
 //! What Flux's own objects say: which artifact a source has, which revision its Kustomizations have attempted,
 //! and what that means for a commit that waits to become live. Pure over live objects.
 
+mod release;
 mod signature;
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use crate::{
     repo::{CommitId, Download, Revision},
 };
 
+pub use release::Release;
 pub use signature::Signature;
 
 /// Longest message of Flux that is passed on, in characters.
@@ -198,19 +200,21 @@ pub enum Word {
     Failed(String),
 }
 
-/// Says what Flux means for a commit of a canary. The Kustomizations that applied the Canary or its target
-/// before answer; if none did, all that use the source.
+/// Says what Flux means for a commit of a canary. The Kustomizations that applied the Canary, its target or the
+/// HelmRelease of the target before answer; if none did, all that use the source.
 #[must_use]
 pub fn word(
     source: &FluxSource,
     appliers: &[Applier],
     target: &ObjectKey,
     canary: &ObjectKey,
+    release: Option<&Release>,
     contains: &dyn Fn(&str) -> bool,
 ) -> Word {
+    let brings = |applier: &Applier| release.is_some_and(|release| applier.owns(&release.key));
     let owners: Vec<&Applier> = appliers
         .iter()
-        .filter(|applier| applier.owns(target) || applier.owns(canary))
+        .filter(|applier| applier.owns(target) || applier.owns(canary) || brings(applier))
         .collect();
     let asked = if owners.is_empty() {
         appliers.iter().collect()
@@ -230,7 +234,10 @@ pub fn word(
                 .map(|trouble| format!("{}: {trouble}", source.key)),
         ),
         // The target comes by another way, such as a HelmRelease that was applied.
-        Some(Word::Applied) if !asked.iter().any(|applier| applier.owns(target)) => Word::Attempted,
+        Some(Word::Applied) if !asked.iter().any(|applier| applier.owns(target)) => match release {
+            Some(release) if asked.iter().any(|applier| brings(applier)) => release.word(),
+            _ => Word::Attempted,
+        },
         Some(word) => word,
         None if source.suspended => Word::Suspended(source.key.clone()),
         None => Word::Waiting(Some(format!("no Kustomization uses {}", source.key))),
@@ -368,7 +375,44 @@ mod tests {
             .collect();
         let target = ObjectKey::new(Resource::DEPLOYMENT, "test", "podinfo");
         let canary = ObjectKey::new(Resource::CANARY, "test", "podinfo");
-        word(&source, &appliers, &target, &canary, &|named| named == B)
+        word(&source, &appliers, &target, &canary, None, &|named| named == B)
+    }
+
+    #[test]
+    fn a_helm_release_answers_once_it_is_applied() {
+        let release = |observed: i64| {
+            let ready = json!([{"type": "Ready", "status": "True", "reason": "UpgradeSucceeded"}]);
+            let object = json!({"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease",
+                "metadata": {"name": "shop", "namespace": "test", "generation": 2},
+                "status": {"observedGeneration": observed, "conditions": ready}});
+            Release::read(&Object::from(object), true)
+        };
+        let source = FluxSource::read(&git(json!({}), B));
+        let entries =
+            |kind: &str| json!({"entries": [{"id": format!("test_shop_helm.toolkit.fluxcd.io_{kind}")}]});
+        let at = |revision: &str, inventory: Value, release: Option<&Release>| {
+            let status = json!({"lastAttemptedRevision": revision, "lastAppliedRevision": revision,
+                "inventory": inventory});
+            let appliers = [Applier::of(&kustomization("apps", status, false), &source.key).unwrap()];
+            let target = ObjectKey::new(Resource::DEPLOYMENT, "test", "podinfo");
+            let canary = ObjectKey::new(Resource::CANARY, "test", "podinfo");
+            word(&source, &appliers, &target, &canary, release, &|named| named == B)
+        };
+        let ours = || entries("HelmRelease");
+        assert_eq!(at(B, ours(), Some(&release(2))), Word::Applied);
+        assert_eq!(at(B, ours(), Some(&release(1))), Word::Attempted);
+        assert_eq!(
+            at(A, ours(), Some(&release(2))),
+            Word::Waiting(None),
+            "it is of the commit before"
+        );
+        assert_eq!(at(B, ours(), None), Word::Attempted);
+        let other = entries("HelmRepository");
+        assert_eq!(
+            at(B, other, Some(&release(2))),
+            Word::Attempted,
+            "nobody knows who applied it"
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     canary::Defaults,
-    manifest::{Object, ObjectKey, Problem, Skipped, flux::HelmRelease},
+    manifest::{Object, ObjectKey, Problem, Resource, Skipped, flux::HelmRelease},
 };
 
 /// What is needed beside the files to read them.
@@ -115,6 +115,18 @@ pub struct Manifests {
     pub(super) parts: Vec<Arc<Part>>,
 }
 
+/// Returns the HelmReleases whose spec differs from an older revision. None where the older one is not known.
+#[must_use]
+pub fn changed_releases(new: &Manifests, old: Option<&Manifests>) -> BTreeSet<ObjectKey> {
+    let Some(old) = old else { return BTreeSet::new() };
+    let all = new
+        .objects
+        .iter()
+        .filter(|(key, _)| key.resource() == Some(Resource::HELM_RELEASE));
+    let changed = all.filter(|(key, placed)| !old.has_same(key, &placed.object));
+    changed.map(|(key, _)| ObjectKey::clone(key)).collect()
+}
+
 impl Manifests {
     /// Puts together what parts declare.
     pub(super) fn of(parts: Vec<Arc<Part>>, skipped: Vec<Skipped>) -> Self {
@@ -171,6 +183,11 @@ impl Manifests {
     #[must_use]
     pub fn object(&self, key: &ObjectKey) -> Option<&Object> {
         self.objects.get(key).map(|placed| &placed.object)
+    }
+
+    fn has_same(&self, key: &ObjectKey, object: &Object) -> bool {
+        self.object(key)
+            .is_some_and(|other| other.at("/spec") == object.at("/spec"))
     }
 
     /// Returns the HelmReleases.

@@ -1,6 +1,8 @@
 //! Which commit a run belongs to, and what is to be said of each commit. Pure over statuses: the reports are
 //! part of the status, so that they survive a restart.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -26,6 +28,8 @@ pub(super) struct Expected {
     pub(super) rendered: Vec<(Object, Option<Object>)>,
     /// The target, where it is not known what the commit declares it to be.
     pub(super) target: Option<ObjectKey>,
+    /// The HelmReleases that the commit changes.
+    pub(super) releases: BTreeSet<ObjectKey>,
     /// Flux says that it has applied the commit: what is live is what became of it.
     pub(super) applied: bool,
     /// History was rewritten: what was there before is dropped by this commit, not taken back.
@@ -40,8 +44,15 @@ impl Expected {
             rendered: Vec::new(),
             applied: false,
             target,
+            releases: BTreeSet::new(),
             rewritten: false,
         }
+    }
+
+    /// Says which HelmReleases the commit changes.
+    pub(super) fn with_releases(mut self, releases: BTreeSet<ObjectKey>) -> Self {
+        self.releases = releases;
+        self
     }
 
     /// Returns the target, as far as it is known.
@@ -272,6 +283,7 @@ mod tests {
             rendered: vec![(object, None)],
             applied: false,
             target: None,
+            releases: BTreeSet::new(),
             rewritten: false,
         }
     }

@@ -397,6 +397,7 @@ impl Source {
     /// Commits get their first word: pending where something will start, the last word where nothing can.
     fn expect_all(&self, shared: &Arc<Shared>, state: &mut Stored, reading: &Reading) {
         self.plan_all(&reading.plan);
+        let releases = plan::changed_releases(&reading.manifests, reading.before.as_deref());
         let mut awaited: BTreeMap<CommitId, BTreeSet<String>> = BTreeMap::new();
         for touched in &reading.plan.touched {
             let (canary, commit) = (&touched.canary, &touched.commit);
@@ -417,7 +418,8 @@ impl Source {
             };
             let exact = read::expected(&reading.manifests, reading.before.as_deref(), canary, commit);
             let unrendered = (touched.effect == Effect::MayChange)
-                .then(|| Expected::unrendered(commit, Some(touched.target.clone())));
+                .then(|| Expected::unrendered(commit, Some(touched.target.clone())))
+                .map(|expected| expected.with_releases(releases.clone()));
             let expected = exact.or(unrendered).filter(|_| awaits);
             if let Some(mut expected) = expected {
                 expected.rewritten = reading.plan.is_rewritten();

@@ -49,7 +49,7 @@ async fn baseline(scene: &mut Scene, way: Way, fetch: &str, correct: &str) -> an
 }
 
 /// Serin has handled what is in the repository now.
-async fn handled(scene: &Scene) -> anyhow::Result<()> {
+pub(super) async fn handled(scene: &Scene) -> anyhow::Result<()> {
     let newest = scene.git("publisher", &["rev-parse", "HEAD"])?;
     let known = async || {
         let path = "/api/v1/namespaces/flux-system/configmaps/serin-apps";

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{Shared, Source, Stored, canary_key, read};
 use crate::{
     manifest::ObjectKey,
-    plan::flux::{Applier, FluxSource, Word, word},
+    plan::{
+        self,
+        flux::{Applier, FluxSource, Release, Word, word},
+    },
     repo::{CommitId, Repository},
     report::{Outcome, outcome},
     runtime::commits::Expected,
@@ -51,7 +54,7 @@ impl Source {
                 if shared.is_attributed(&canary, &expected.commit) {
                     continue;
                 }
-                let word = said.of(&waiting.commit, &canary, &expected);
+                let word = said.of(shared, &waiting.commit, &canary, &expected);
                 if waiting.late.contains(name) && !matches!(word, Word::Applied) {
                     continue;
                 }
@@ -128,13 +131,37 @@ impl Source {
 }
 
 impl Said {
-    fn of(&self, commit: &CommitId, canary: &ObjectKey, expected: &Expected) -> Word {
+    fn of(&self, shared: &Shared, commit: &CommitId, canary: &ObjectKey, expected: &Expected) -> Word {
         let have = self.have.get(commit);
         let contains = |named: &str| have.is_some_and(|have| have.iter().any(|one| one == named));
-        let target = expected.target();
+        let target = expected.target().or_else(|| target_of(shared, canary));
+        let release = target.as_ref().filter(|_| expected.is_unrendered());
+        let release = release.and_then(|target| release_of(shared, target, expected));
         let target = target.as_ref().unwrap_or(canary);
-        word(&self.source, &self.appliers, target, canary, &contains)
+        word(
+            &self.source,
+            &self.appliers,
+            target,
+            canary,
+            release.as_ref(),
+            &contains,
+        )
     }
+}
+
+/// The target that a live Canary names.
+fn target_of(shared: &Shared, canary: &ObjectKey) -> Option<ObjectKey> {
+    let snapshot = shared.cluster.read(std::slice::from_ref(canary));
+    plan::target_of(snapshot.get(canary)?)
+}
+
+/// The HelmRelease that a live target is of. It is watched from now on.
+fn release_of(shared: &Shared, target: &ObjectKey, expected: &Expected) -> Option<Release> {
+    let live = shared.cluster.read(std::slice::from_ref(target));
+    let key = Release::of_target(live.get(target)?)?;
+    let release = shared.cluster.read(std::slice::from_ref(&key));
+    let moved = expected.releases.contains(&key);
+    release.get(&key).map(|object| Release::read(object, moved))
 }
 
 fn have(

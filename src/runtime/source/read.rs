@@ -1,6 +1,6 @@
 //! Reads git for the source, off the async threads: the plan of a range, and what its commits declare.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     clock,
@@ -106,7 +106,8 @@ pub(super) fn expected(
         placed.is_some_and(|placed| placed.unknown.is_some())
     };
     if objects.iter().any(is_unknown) {
-        return Some(Expected::unrendered(commit, Some(target.key())));
+        let expected = Expected::unrendered(commit, Some(target.key()));
+        return Some(expected.with_releases(plan::changed_releases(manifests, before)));
     }
     let rendered = objects.into_iter().map(|object| {
         (
@@ -119,6 +120,7 @@ pub(super) fn expected(
         rendered: rendered.collect(),
         applied: false,
         target: None,
+        releases: BTreeSet::new(),
         rewritten: false,
     })
 }
@@ -138,7 +140,11 @@ pub(super) fn again(
         let expected = expected(&manifests, before.as_deref(), canary, commit);
         (
             canary.clone(),
-            expected.unwrap_or_else(|| Expected::unrendered(commit, None)),
+            expected.unwrap_or_else(|| {
+                let target = manifests.object(canary).and_then(plan::target_of);
+                let releases = plan::changed_releases(&manifests, before.as_deref());
+                Expected::unrendered(commit, target).with_releases(releases)
+            }),
         )
     });
     Ok(found.collect())
