@@ -130,7 +130,7 @@ pub(super) fn prepare(command: &mut GitCommand, remote: &Remote) -> Result<(), G
         Credentials::Ssh { key, known_hosts } => {
             ssh.push(format!("-o IdentitiesOnly=yes -i {}", quoted(key)));
             if let Some(file) = known_hosts {
-                ssh.push("-o StrictHostKeyChecking=yes".to_owned());
+                ssh.push("-o StrictHostKeyChecking=yes -o GlobalKnownHostsFile=/dev/null".to_owned());
                 ssh.push(format!("-o UserKnownHostsFile={}", quoted(file)));
             }
         }

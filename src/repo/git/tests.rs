@@ -161,7 +161,9 @@ fn a_secret_is_in_no_argument_and_meant_for_one_host() {
     };
     let (env, _) = seen(key, "git@git.example.com:a/b");
     assert!(
-        env.contains(r"-i '/keys/it'\''s' -o StrictHostKeyChecking=yes"),
+        env.contains(
+            r"-i '/keys/it'\''s' -o StrictHostKeyChecking=yes -o GlobalKnownHostsFile=/dev/null -o UserKnownHostsFile='/keys/hosts'"
+        ),
         "{env}"
     );
     assert!(env.contains("GIT_ALLOW_PROTOCOL=ssh\n"), "{env}");

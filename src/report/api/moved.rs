@@ -2,10 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use ::http::header;
+use ::http::{Method, header};
+use bytes::Bytes;
 use url::Url;
 
-use super::Api;
+use super::{Api, lead};
 use crate::http::{Error, Request, Response, excerpt};
 
 /// How often one request is led on.
@@ -17,7 +18,11 @@ impl Api {
     pub(super) async fn deliver(&self, mut request: Request) -> Result<Response, Error> {
         let mut response = self.remote.client.send(request.clone()).await?;
         for _ in 0..MOST {
-            let Some(url) = self.led_to(&request, &response) else {
+            let led = match response.status {
+                405 if request.method != Method::GET => self.asked(&request).await?,
+                _ => self.led_to(&request, &response),
+            };
+            let Some(url) = led else {
                 break;
             };
             if !self.moved.swap(true, Ordering::Relaxed) {
@@ -32,6 +37,25 @@ impl Api {
             response = self.remote.client.send(request.clone()).await?;
         }
         Ok(response)
+    }
+
+    /// Where a request belongs that would change something. GitLab leads on only those that read.
+    async fn asked(&self, request: &Request) -> Result<Option<Url>, Error> {
+        let mut asking = request.clone();
+        (asking.method, asking.body) = (Method::GET, Bytes::new());
+        asking.headers.remove(header::CONTENT_TYPE);
+        asking.url = Request::get(&self.remote.url)?.url;
+        lead(&mut asking, &self.root);
+        let root = asking.url.path().to_owned();
+        let response = self.remote.client.send(asking.clone()).await?;
+        let led = self.led_to(&asking, &response);
+        Ok(led
+            .zip(request.url.path().strip_prefix(&root))
+            .map(|(mut to, rest)| {
+                to.set_path(&format!("{}{rest}", to.path()));
+                to.set_query(request.url.query());
+                to
+            }))
     }
 
     /// Where a response leads to below the address of the forge. Only what keeps method and body: with the others

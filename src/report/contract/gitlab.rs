@@ -13,6 +13,8 @@ use super::{
 };
 use crate::{http::Client, repo::CommitId};
 
+/// What it was called once.
+pub(super) const MOVED: &str = "group/sub/once";
 pub(super) const PROJECT: &str = "group/sub/app";
 
 #[derive(Clone, Debug)]
@@ -84,6 +86,9 @@ fn answer(world: &mut World, desk: &Desk, call: &Call) -> Reply {
     if ![TOKEN, READER].contains(&token) {
         return said(401, "401 Unauthorized");
     }
+    if let Some(path) = call.below(&["sub", "api", "v4", "projects", MOVED]) {
+        return lead_on(call, &path);
+    }
     // The slashes of the project are escaped: it is one segment.
     let path = match call.below(&["sub", "api", "v4", "projects"]) {
         Some(path) if [PROJECT, "42"].contains(path.first().unwrap()) => path[1..].to_vec(),
@@ -118,6 +123,22 @@ fn answer(world: &mut World, desk: &Desk, call: &Call) -> Reply {
         (_, ["merge_requests", rest @ ..]) => merge_requests(desk, call, rest),
         _ => said(404, "404 Not Found"),
     }
+}
+
+/// Who reads a project under the path that it once had is led to its number; who changes something is refused.
+fn lead_on(call: &Call, path: &[&str]) -> Reply {
+    if call.method != "GET" {
+        return said(
+            405,
+            "405 Method Not Allowed - Non GET methods are not allowed for moved projects",
+        );
+    }
+    let mut to = url::Url::parse("http://forge/sub/api/v4/projects/42").unwrap();
+    to.path_segments_mut().unwrap().extend(path);
+    if !call.query.is_empty() {
+        to.query_pairs_mut().extend_pairs(&call.query);
+    }
+    Reply::new(301, Value::Null).header("location", to)
 }
 
 fn create(world: &mut World, call: &Call, sha: &str) -> Reply {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::{GitLabServer, PROJECT, READER, Reply, TOKEN, said, start};
+use super::{GitLabServer, MOVED, PROJECT, READER, Reply, TOKEN, said, start};
 use crate::{
     error::{Class, Classified},
     report::{
@@ -214,4 +214,17 @@ async fn projects_are_given_by_path_or_number() {
             "{project}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_project_that_has_moved_is_read_and_told_under_its_number() {
+    let server = server();
+    let forge = GitLab::new(remote("http://forge/sub", MOVED, TOKEN, server.client.clone())).unwrap();
+    for (state, text) in [(CommitState::Pending, "10 %"), (CommitState::Success, "promoted")] {
+        let said = status("serin", state, text);
+        forge.post(&hex('a'), &said).await.unwrap();
+        assert_eq!(forge.read(&hex('a')).await.unwrap(), [said]);
+    }
+    let pulls = forge.pull_requests().unwrap();
+    assert_eq!(pulls.of_commit(&hex('a')).await.unwrap(), Vec::<u64>::new());
 }
