@@ -80,13 +80,7 @@ pub fn apply_set(manifests: &Manifests) -> ApplySet {
         .filter_map(|target| manifests.object(target))
         .flat_map(|workload| config_references(workload).into_keys())
         .collect();
-    let of_kind = |wanted: Resource| {
-        manifests
-            .objects
-            .keys()
-            .filter(move |key| key.resource() == Some(wanted))
-            .map(|key| ObjectKey::clone(key))
-    };
+    let of_kind = |wanted: Resource| manifests.objects.of(wanted).map(|(key, _)| key.clone());
     let judges = of_kind(Resource::METRIC_TEMPLATE).chain(of_kind(Resource::ALERT_PROVIDER));
     for key in judges.chain(configs) {
         set.add(manifests, &key);
@@ -120,7 +114,7 @@ impl ApplySet {
         let Some(placed) = manifests.objects.get(key) else {
             return;
         };
-        if manifests.twice.contains(key) {
+        if manifests.objects.is_declared_again(key) {
             return self.refuse(
                 key,
                 placed,

@@ -6,9 +6,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Manifests, part::Part};
+use super::{Manifests, layout::Layout, part::Part};
 use crate::{
-    manifest::{self, Documents, Nesting, kustomize::File},
+    manifest::{self, Documents, kustomize::File},
     repo::{BlobId, CommitId, Tree},
 };
 
@@ -27,15 +27,15 @@ struct State {
     /// Used last comes last.
     snapshots: VecDeque<Arc<Snapshot>>,
     files: Kept<File>,
-    nestings: Kept<Nesting>,
 }
 
 /// All that was read of a revision.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) id: CommitId,
-    pub(super) tree: Arc<Tree>,
-    /// Everything that was made for it, also what only led to the rest.
+    pub(super) tree: Tree,
+    pub(super) layout: Arc<Layout>,
+    /// Everything that was made for it, also what only led to the rest; in the order of the names.
     pub(super) parts: Vec<Arc<Part>>,
     pub(super) manifests: Arc<Manifests>,
 }
@@ -75,9 +75,7 @@ impl Cache {
     /// Forgets files that were not used since the sweep before.
     pub fn sweep(&self) {
         self.documents.sweep();
-        let mut state = self.state();
-        state.files.sweep();
-        state.nestings.sweep();
+        self.state().files.sweep();
     }
 
     /// Forgets the files that builds have read.
@@ -106,21 +104,6 @@ impl Cache {
         }
         let made = Arc::new(read()?);
         self.state().files.young.insert(key, Arc::clone(&made));
-        Ok(made)
-    }
-
-    pub(super) fn nesting<E>(
-        &self,
-        path: &str,
-        id: &BlobId,
-        read: impl FnOnce() -> Result<Nesting, E>,
-    ) -> Result<Arc<Nesting>, E> {
-        let key = (path.to_owned(), id.clone());
-        if let Some(known) = self.state().nestings.get(&key) {
-            return Ok(known);
-        }
-        let made = Arc::new(read()?);
-        self.state().nestings.young.insert(key, Arc::clone(&made));
         Ok(made)
     }
 

@@ -7,7 +7,11 @@ use std::{
 
 use serde_json::Value;
 
-use super::{Change, Effect, Manifests, Placed, Reason, Settings, part::Part};
+use super::{
+    Change, Effect, Manifests, Placed, Reason, Settings,
+    objects::{Difference as PartDifference, differences as part_differences},
+    part::Part,
+};
 use crate::{
     canary::{Canary, Query},
     manifest::{
@@ -43,8 +47,7 @@ pub fn target_of(canary: &Object) -> Option<ObjectKey> {
 
 /// Returns the Canaries of a tree.
 pub(super) fn canaries(manifests: &Manifests) -> impl Iterator<Item = (&ObjectKey, &Placed)> {
-    let objects = manifests.objects.iter().map(|(key, placed)| (&**key, placed));
-    objects.filter(|(key, _)| is_canary(key))
+    manifests.objects.of(Resource::CANARY)
 }
 
 fn is_canary(key: &ObjectKey) -> bool {
@@ -57,6 +60,27 @@ fn raw_canaries(manifests: &Manifests) -> impl Iterator<Item = &(ObjectKey, Plac
     unrendered
         .flat_map(|unrendered| &unrendered.raw)
         .filter(|(key, _)| is_canary(key))
+}
+
+/// Returns the keys that a part declares in either revision, and whether it declares the same.
+fn objects_of(part: PartDifference<'_>) -> BTreeMap<&ObjectKey, bool> {
+    fn declared(part: Option<&Arc<Part>>) -> BTreeMap<&ObjectKey, &Placed> {
+        let all = part.into_iter().flat_map(|part| &part.objects);
+        all.map(|(key, placed)| (&**key, placed)).collect()
+    }
+    let (old, new) = (declared(part.old), declared(part.new));
+    let keys = old.keys().chain(new.keys());
+    keys.map(|key| (*key, is_alike(old.get(key).copied(), new.get(key).copied())))
+        .collect()
+}
+
+/// Whether two declarations mean the same, wherever they are.
+fn is_alike(old: Option<&Placed>, new: Option<&Placed>) -> bool {
+    match (old, new) {
+        (Some(old), Some(new)) => old.is_alike(new),
+        (None, None) => true,
+        _ => false,
+    }
 }
 
 /// Compares what two trees declare for one canary.
@@ -82,28 +106,22 @@ impl<'a> Pair<'a> {
         settings: &'a Settings,
         changed: &'a BTreeSet<String>,
     ) -> Self {
-        let ids = |manifests: &Manifests| -> BTreeSet<*const Part> {
-            manifests.parts.iter().map(Arc::as_ptr).collect()
-        };
-        let (in_old, in_new) = (ids(old), ids(new));
-        let only_old = old
-            .parts
-            .iter()
-            .filter(|part| !in_new.contains(&Arc::as_ptr(part)));
-        let only_new = new
-            .parts
-            .iter()
-            .filter(|part| !in_old.contains(&Arc::as_ptr(part)));
         let (mut differ, mut near) = (BTreeSet::new(), BTreeSet::new());
-        for (key, placed) in only_old.chain(only_new).flat_map(|part| &part.objects) {
-            let key = &**key;
-            if old.objects.get(key) != new.objects.get(key) {
-                differ.insert(key);
-                near.insert(key);
-            } else if changed.contains(&*placed.file) {
-                near.insert(key);
+        for part in part_differences(&old.parts, &new.parts) {
+            for (key, is_same) in objects_of(part) {
+                // What a part declares as before is what counts as before, or another part differs in it too.
+                if !is_same && !is_alike(old.objects.get(key), new.objects.get(key)) {
+                    differ.insert(key);
+                }
             }
+            let objects = [part.old, part.new]
+                .into_iter()
+                .flatten()
+                .flat_map(|part| &part.objects);
+            let touched = objects.filter(|(_, placed)| changed.contains(&*placed.file));
+            near.extend(touched.map(|(key, _)| &**key));
         }
+        near.extend(&differ);
         let has = |kinds: [Resource; 2]| {
             near.iter()
                 .any(|key| kinds.iter().any(|resource| resource.kind == key.kind))

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     manifest::{Nesting, Skipped, flux::is_below},
-    repo::{Entry, Mode, RepoError, Tree},
+    repo::{BlobId, Change, Entry, Mode, RepoError, Tree},
 };
 
 /// What is read of a tree, below one path of it.
@@ -22,6 +22,8 @@ pub(super) struct Layout {
     pub(super) skipped: Vec<Skipped>,
     /// Whether there is anything at all.
     pub(super) found: bool,
+    /// What the kustomization files were read to, by path.
+    nestings: BTreeMap<String, (BlobId, Arc<Nesting>)>,
 }
 
 /// Directories whose files are not manifests by themselves.
@@ -33,6 +35,17 @@ enum Unit<'a> {
     /// With its kustomization file.
     Kustomization(&'a str),
     Chart,
+}
+
+impl<'a> Unit<'a> {
+    /// Returns what a file makes of its directory.
+    fn of(path: &'a str) -> Option<Self> {
+        match path.rsplit_once('/').map_or(path, |(_, name)| name) {
+            "kustomization.yaml" | "kustomization.yml" | "Kustomization" => Some(Self::Kustomization(path)),
+            "Chart.yaml" => Some(Self::Chart),
+            _ => None,
+        }
+    }
 }
 
 impl Layout {
@@ -52,10 +65,13 @@ impl Layout {
             from.take_while(|(path, _)| is_below(path, below))
         };
         let units = Units::find(inside());
-        let mut layout = Self {
-            roots: units.roots(tree, below, &mut nesting)?,
-            ..Self::default()
-        };
+        let mut layout = Self::default();
+        layout.roots = units.roots(tree, below, |path, entry| {
+            let read = nesting(path, entry)?;
+            let kept = (entry.id.clone(), Arc::clone(&read));
+            layout.nestings.insert(path.to_owned(), kept);
+            Ok(read)
+        })?;
         let mut unit_of_dir: Option<(&str, Option<(&str, Unit<'_>)>)> = None;
         for (path, entry) in inside() {
             layout.found = true;
@@ -81,6 +97,20 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Tells whether a revision that differs from another in these files only has the same layout.
+    pub(super) fn stays(before: &Tree, changes: &[Change]) -> bool {
+        changes.iter().all(|change| {
+            let old = before.files.get(&change.path).map(|entry| entry.mode);
+            change.after.is_some() && old == Some(change.mode) && Unit::of(&change.path).is_none()
+        })
+    }
+
+    /// Returns what a kustomization file was read to, if its content is this.
+    pub(super) fn nesting(&self, path: &str, id: &BlobId) -> Option<&Arc<Nesting>> {
+        let (known, nesting) = self.nestings.get(path)?;
+        (known == id).then_some(nesting)
+    }
+
     fn skip(&mut self, file: &str, why: String) {
         self.skipped.push(Skipped {
             file: file.to_owned(),
@@ -94,13 +124,9 @@ impl<'a> Units<'a> {
     fn find(files: impl Iterator<Item = (&'a String, &'a Entry)>) -> Self {
         let mut units = BTreeMap::new();
         for (path, _) in files {
-            let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-            let unit = match name {
-                "kustomization.yaml" | "kustomization.yml" | "Kustomization" => Unit::Kustomization(path),
-                "Chart.yaml" => Unit::Chart,
-                _ => continue,
-            };
-            units.insert(dir, unit);
+            if let Some(unit) = Unit::of(path) {
+                units.insert(dir_of(path), unit);
+            }
         }
         Self(units)
     }
@@ -119,7 +145,7 @@ impl<'a> Units<'a> {
         &self,
         tree: &Tree,
         below: &str,
-        nesting: &mut impl FnMut(&str, &Entry) -> Result<Arc<Nesting>, RepoError>,
+        mut nesting: impl FnMut(&str, &Entry) -> Result<Arc<Nesting>, RepoError>,
     ) -> Result<Vec<String>, RepoError> {
         if !below.is_empty() && matches!(self.0.get(below), Some(Unit::Kustomization(_))) {
             return Ok(vec![below.to_owned()]);
@@ -164,7 +190,7 @@ mod tests {
         for (path, _) in files {
             let id = "0123456789012345678901234567890123456789".parse().unwrap();
             let entry = Entry { id, mode: Mode::File };
-            tree.files.insert((*path).to_owned(), entry);
+            tree.files.insert_mut((*path).to_owned(), entry);
         }
         let read = |path: &str, _: &Entry| {
             let text = files

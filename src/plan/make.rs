@@ -10,7 +10,6 @@ use super::{
     blame::{Blame, MAX_COMMITS, Step, Trees, blame, steps},
     compare::{Pair, canaries, notes, target_of},
     part::Part,
-    read::differences,
 };
 use crate::{
     manifest::{ObjectKey, Problem, Skipped},
@@ -28,6 +27,8 @@ pub fn plan(
     let old_id = from.map(|revision| &revision.id);
     let log = repository.log(old_id, &to.id)?;
     let mut trees = Trees::new(repository, cache, settings);
+    // What is read next shares what is equal with the revision that was used last.
+    old_id.and_then(|id| cache.snapshot(id));
     let new = read_newest(&mut trees, &to.id)?;
     let mut plan = Plan {
         from: from.cloned(),
@@ -83,14 +84,9 @@ fn old_and_changed(
         (Ok(changes), _) => Ok(Some((old, paths(changes)))),
         // It is gone from the repository, but what was read of it is still known.
         (Err(RepoError::Gone { .. }), Some(from)) => {
-            let known = |id| {
-                trees
-                    .cache
-                    .snapshot(id)
-                    .map(|snapshot| Arc::clone(&snapshot.tree))
-            };
+            let known = |id| trees.cache.snapshot(id).map(|snapshot| snapshot.tree.clone());
             let both = known(from).zip(known(to));
-            Ok(both.map(|(before, after)| (old, paths(differences(&before, &after)))))
+            Ok(both.map(|(before, after)| (old, paths(after.changes_since(&before)))))
         }
         (Err(error), _) => Err(error),
     }

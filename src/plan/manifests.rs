@@ -2,7 +2,7 @@
 //! guessed at.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
+    objects::{Objects, Owner},
     part::{Part, PartName},
     ties::Ties,
 };
@@ -60,6 +61,13 @@ pub struct Placed {
 }
 
 impl Placed {
+    /// Tells whether another declaration, wherever it is, means the same.
+    pub(super) fn is_alike(&self, other: &Self) -> bool {
+        self.object == other.object
+            && self.unknown == other.unknown
+            && (self.substituted, self.secret) == (other.substituted, other.secret)
+    }
+
     /// Returns the file of a change: that of the object, or one that its build reads.
     #[must_use]
     pub fn file_of_change<'a>(&'a self, changed: &'a BTreeSet<String>) -> &'a str {
@@ -100,10 +108,8 @@ pub struct Clash {
 /// What the tree of a commit declares.
 #[derive(Clone, Debug, Default)]
 pub struct Manifests {
-    /// The objects by key. Of a key that is declared twice, the first.
-    pub objects: BTreeMap<Arc<ObjectKey>, Placed>,
-    /// Keys that are declared more than once.
-    pub twice: BTreeSet<ObjectKey>,
+    /// The objects by key.
+    pub objects: Objects,
     /// Directories that declare the same objects.
     pub clashes: Vec<Clash>,
     /// Files that are too large.
@@ -112,6 +118,7 @@ pub struct Manifests {
     pub skipped: Vec<Skipped>,
     /// What is wrong.
     pub errors: Vec<Problem>,
+    /// In the order of their names.
     pub(super) parts: Vec<Arc<Part>>,
 }
 
@@ -128,61 +135,47 @@ pub fn changed_releases(new: &Manifests, old: Option<&Manifests>) -> BTreeSet<Ob
 }
 
 impl Manifests {
-    /// Puts together what parts declare.
-    pub(super) fn of(parts: Vec<Arc<Part>>, skipped: Vec<Skipped>) -> Self {
+    /// Puts together what parts declare, given in the order of their names. The cost grows with what is not as it
+    /// is in the manifests of another revision.
+    pub(super) fn of(parts: Vec<Arc<Part>>, skipped: Vec<Skipped>, before: &Self) -> Self {
         let mut found = Self {
+            objects: before.objects.moved(&before.parts, &parts),
             skipped,
             ..Self::default()
         };
-        // Made only once two parts declare the same.
-        let mut owners: Option<BTreeMap<Arc<ObjectKey>, usize>> = None;
-        let mut clashes: BTreeMap<(usize, usize), (usize, ObjectKey)> = BTreeMap::new();
-        for (at, part) in parts.iter().enumerate() {
+        for part in &parts {
             found.errors.extend(part.errors.iter().cloned());
             found.skipped.extend(part.skipped.iter().cloned());
             found.not_rendered.extend(part.not_rendered.iter().cloned());
-            for (key, placed) in &part.objects {
-                if let Entry::Vacant(entry) = found.objects.entry(Arc::clone(key)) {
-                    entry.insert(placed.clone());
-                    continue;
-                }
-                let owners = owners.get_or_insert_with(|| first_owners(&parts));
-                let first = owners.get(key).copied().unwrap_or(at);
-                found.twice.insert(ObjectKey::clone(key));
-                let is_file = |at: usize| {
-                    parts
-                        .get(at)
-                        .is_some_and(|part| matches!(part.name, PartName::File(_)))
-                };
-                if is_file(first) && is_file(at) {
-                    found.declared_again(key, placed);
+        }
+        found.parts = parts;
+        let mut clashes: BTreeMap<(&PartName, &PartName), (usize, &ObjectKey)> = BTreeMap::new();
+        for (key, first, others) in found.objects.declared_again() {
+            for other in others {
+                if let (PartName::File(_), PartName::File(_)) = (&first.part.name, &other.part.name) {
+                    found.errors.extend(declared_again(key, first, other));
                 } else {
-                    let (count, _) = clashes
-                        .entry((first, at))
-                        .or_insert_with(|| (0, ObjectKey::clone(key)));
-                    *count += 1;
+                    let between = (&first.part.name, &other.part.name);
+                    clashes.entry(between).or_insert((0, key)).0 += 1;
                 }
             }
         }
-        let name = |at: usize| {
-            let path = parts.get(at).map_or("", |part| part.name.path());
-            if path.is_empty() { "." } else { path }.to_owned()
-        };
-        let clash = |((first, second), (objects, example))| Clash {
-            taken: name(first),
-            left: name(second),
-            objects,
-            example,
-        };
-        found.clashes = clashes.into_iter().map(clash).collect();
-        found.parts = parts;
+        let clashes = clashes
+            .into_iter()
+            .map(|((first, other), (objects, example))| Clash {
+                taken: name(first),
+                left: name(other),
+                objects,
+                example: example.clone(),
+            });
+        found.clashes = clashes.collect();
         found
     }
 
     /// Returns the object with this key.
     #[must_use]
     pub fn object(&self, key: &ObjectKey) -> Option<&Object> {
-        self.objects.get(key).map(|placed| &placed.object)
+        Some(&self.objects.get(key)?.object)
     }
 
     fn has_same(&self, key: &ObjectKey, object: &Object) -> bool {
@@ -192,9 +185,8 @@ impl Manifests {
 
     /// Returns the HelmReleases.
     pub(super) fn releases(&self) -> impl Iterator<Item = HelmRelease> {
-        let kind = |key: &&Arc<ObjectKey>| key.kind == "HelmRelease";
-        let keys = self.objects.keys().filter(kind);
-        keys.filter_map(|key| HelmRelease::read(self.object(key)?))
+        let releases = self.objects.of(Resource::HELM_RELEASE);
+        releases.filter_map(|(_, placed)| HelmRelease::read(&placed.object))
     }
 
     /// Returns the kustomization files of directories that cannot be rendered and that a change touches.
@@ -206,34 +198,26 @@ impl Manifests {
             .map(|unrendered| unrendered.fault.problem().file.clone())
             .collect()
     }
-
-    fn declared_again(&mut self, key: &ObjectKey, placed: &Placed) {
-        let Some(first) = self.objects.get(key) else {
-            return;
-        };
-        self.errors.push(Problem {
-            file: placed.file.to_string(),
-            line: placed.line,
-            column: 1,
-            message: format!(
-                "{key} is declared a second time; the first is at {}:{}",
-                first.file, first.line
-            ),
-            snippet: String::new(),
-            hint: "remove one of the two".to_owned(),
-        });
-    }
 }
 
-/// Returns for each object the first part that declares it.
-fn first_owners(parts: &[Arc<Part>]) -> BTreeMap<Arc<ObjectKey>, usize> {
-    let mut owners = BTreeMap::new();
-    for (at, part) in parts.iter().enumerate() {
-        for (key, _) in &part.objects {
-            owners.entry(Arc::clone(key)).or_insert(at);
-        }
-    }
-    owners
+fn name(part: &PartName) -> String {
+    let path = part.path();
+    if path.is_empty() { "." } else { path }.to_owned()
+}
+
+fn declared_again(key: &ObjectKey, first: &Owner, other: &Owner) -> Option<Problem> {
+    let (first, placed) = (first.placed()?, other.placed()?);
+    Some(Problem {
+        file: placed.file.to_string(),
+        line: placed.line,
+        column: 1,
+        message: format!(
+            "{key} is declared a second time; the first is at {}:{}",
+            first.file, first.line
+        ),
+        snippet: String::new(),
+        hint: "remove one of the two".to_owned(),
+    })
 }
 
 /// Returns the data of a ConfigMap or Secret as text; what is no text is left out.
@@ -293,7 +277,7 @@ mod tests {
         ]);
         let found = read(&repo);
         assert_eq!(keys(&found), ["ConfigMap/default/one", "Namespace/test"]);
-        let one = found.objects.values().next().unwrap();
+        let one = found.objects.iter().next().unwrap().1;
         assert_eq!(
             (&*one.file, one.line, one.object.namespace()),
             ("a/one.yaml", 1, "default")
@@ -312,7 +296,7 @@ mod tests {
             found.errors[0].to_string(),
             "b.yaml:2:1: ConfigMap/default/one is declared a second time; the first is at a.yaml:1"
         );
-        assert_eq!(found.twice.len(), 1);
+        assert_eq!(found.objects.declared_again().count(), 1);
     }
 
     #[test]
@@ -335,7 +319,7 @@ mod tests {
             ["ConfigMap/default/my-one", "ConfigMap/default/three"]
         );
         assert_eq!((found.not_rendered.len(), found.errors.len()), (0, 0));
-        assert_eq!(&*found.objects.values().next().unwrap().file, "base/one.yaml");
+        assert_eq!(&*found.objects.iter().next().unwrap().1.file, "base/one.yaml");
         assert!(
             found
                 .skipped

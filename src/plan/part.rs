@@ -1,7 +1,10 @@
 //! A part of what a revision declares: the objects of one manifest, or of one directory that is rendered. Made
 //! once, and kept until one of the files that it was made of changes.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 
@@ -17,13 +20,9 @@ use crate::{
     },
 };
 
-/// What a part was made of.
+/// What a part was made of. Of those that declare the same object, the least counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum PartName {
-    /// A manifest that stands for itself.
-    File(String),
-    /// A directory with a kustomization.
-    Root(String),
     /// A directory that a Flux Kustomization renders.
     Flux {
         /// The Kustomization.
@@ -33,6 +32,10 @@ pub(super) enum PartName {
         /// The file that the Kustomization is written in.
         file: String,
     },
+    /// A manifest that stands for itself.
+    File(String),
+    /// A directory with a kustomization.
+    Root(String),
 }
 
 impl PartName {
@@ -179,6 +182,33 @@ impl Part {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
+        self.objects.iter().map(|(key, _)| &**key)
+    }
+
+    /// Takes from what the part was before all that is still the same, so that it is held once.
+    pub(super) fn share(&mut self, before: &Self) {
+        if self.inputs == before.inputs {
+            self.inputs = Arc::clone(&before.inputs);
+        }
+        let known: BTreeMap<&ObjectKey, (&Arc<ObjectKey>, &Object)> = before
+            .objects
+            .iter()
+            .map(|(key, placed)| (&**key, (key, &placed.object)))
+            .collect();
+        for (key, placed) in &mut self.objects {
+            if let Some((known, object)) = known.get(&**key) {
+                *key = Arc::clone(known);
+                if placed.object == **object {
+                    placed.object = Object::clone(object);
+                }
+            }
+            if placed.root.is_some() {
+                placed.root = Some(Arc::clone(&self.inputs));
+            }
+        }
     }
 
     /// Whether a change of these paths can change the part.

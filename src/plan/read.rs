@@ -51,34 +51,55 @@ pub(super) fn snapshot(
     if let Some(known) = cache.snapshot(id) {
         return Ok(known);
     }
-    let (tree, known) = tree_of(repository, cache, id)?;
+    let (tree, before) = tree_of(repository, cache, id)?;
     let reader = Reader {
         repository,
         cache,
         settings,
         id,
         tree: &tree,
-        known,
+        before: &before,
     };
-    let (parts, manifests) = reader.read()?;
-    let manifests = Arc::new(manifests);
-    for skipped in &manifests.skipped {
+    let read = reader.read()?;
+    for skipped in &read.manifests.skipped {
         tracing::debug!(file = %skipped.file, line = skipped.line, why = %skipped.why, "Skipped a document.");
     }
     Ok(cache.keep(Snapshot {
         id: id.clone(),
-        tree: Arc::new(tree),
-        parts,
-        manifests,
+        layout: read.layout,
+        parts: read.parts,
+        manifests: Arc::new(read.manifests),
+        tree,
     }))
 }
 
-type Known = BTreeMap<PartName, Arc<Part>>;
+/// The revision that was read before, and how this one differs.
+#[derive(Default)]
+struct Before {
+    snapshot: Option<Arc<Snapshot>>,
+    /// Which paths, and lists of names, are not as they were.
+    changed: BTreeSet<String>,
+    /// The same files are manifests, and the same directories are rendered.
+    same_layout: bool,
+}
 
-/// Returns the files of a commit, and the parts of the revision before that are as they were.
-fn tree_of(repository: &dyn Repository, cache: &Cache, id: &CommitId) -> Result<(Tree, Known), RepoError> {
+impl Before {
+    fn part(&self, name: &PartName) -> Option<&Arc<Part>> {
+        let parts = &self.snapshot.as_ref()?.parts;
+        let at = parts.binary_search_by(|part| part.name.cmp(name)).ok()?;
+        parts.get(at)
+    }
+
+    /// Returns a part that is as it was.
+    fn untouched(&self, name: &PartName) -> Option<&Arc<Part>> {
+        self.part(name).filter(|part| !part.is_touched(&self.changed))
+    }
+}
+
+/// Returns the files of a commit, and what was read before it.
+fn tree_of(repository: &dyn Repository, cache: &Cache, id: &CommitId) -> Result<(Tree, Before), RepoError> {
     let Some(before) = cache.latest() else {
-        return Ok((repository.whole_tree(id)?, Known::new()));
+        return Ok((repository.whole_tree(id)?, Before::default()));
     };
     let (tree, changes) = match repository.whole_changes(Some(&before.id), id) {
         Ok(changes) => {
@@ -89,35 +110,17 @@ fn tree_of(repository: &dyn Repository, cache: &Cache, id: &CommitId) -> Result<
         // The older revision is not there any more, but what was read of it is.
         Err(RepoError::Gone { .. }) => {
             let tree = repository.whole_tree(id)?;
-            let changes = differences(&before.tree, &tree);
+            let changes = tree.changes_since(&before.tree);
             (tree, changes)
         }
         Err(error) => return Err(error),
     };
-    let changed = touched_paths(&changes);
-    let parts = before.parts.iter().filter(|part| !part.is_touched(&changed));
-    let known = parts.map(|part| (part.name.clone(), Arc::clone(part)));
-    Ok((tree, known.collect()))
-}
-
-/// Compares two trees.
-pub(super) fn differences(old: &Tree, new: &Tree) -> Vec<Change> {
-    let paths: BTreeSet<&String> = old.files.keys().chain(new.files.keys()).collect();
-    let mut changes = Vec::new();
-    for path in paths {
-        let (before, after) = (old.files.get(path), new.files.get(path));
-        if before != after
-            && let Some(entry) = after.or(before)
-        {
-            changes.push(Change {
-                path: path.clone(),
-                before: before.map(|entry| entry.id.clone()),
-                after: after.map(|entry| entry.id.clone()),
-                mode: entry.mode,
-            });
-        }
-    }
-    changes
+    let before = Before {
+        changed: touched_paths(&changes),
+        same_layout: Layout::stays(&before.tree, &changes),
+        snapshot: Some(before),
+    };
+    Ok((tree, before))
 }
 
 /// Returns the paths that changed, and the directories (with and without a slash behind them) whose lists of
@@ -145,11 +148,19 @@ struct Reader<'a> {
     settings: &'a Settings,
     id: &'a CommitId,
     tree: &'a Tree,
-    known: Known,
+    before: &'a Before,
+}
+
+/// What is made of a revision.
+struct Read {
+    layout: Arc<Layout>,
+    /// In the order of their names.
+    parts: Vec<Arc<Part>>,
+    manifests: Manifests,
 }
 
 impl Reader<'_> {
-    fn read(&self) -> Result<(Vec<Arc<Part>>, Manifests), RepoError> {
+    fn read(&self) -> Result<Read, RepoError> {
         let below = self.repository.path();
         let files = TreeFiles::new(self.repository, self.cache, self.tree);
         let build = Build {
@@ -157,16 +168,7 @@ impl Reader<'_> {
             files: &files,
             renderer: RefCell::new(Renderer::new(&files)),
         };
-        let layout = Layout::find(self.tree, below, |path, entry| {
-            self.cache.nesting(path, &entry.id, || {
-                let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
-                let bytes = match self.repository.read(&entry.id, MAX_FILE_BYTES) {
-                    Err(RepoError::TooLarge { .. }) => Vec::new(),
-                    read => read?,
-                };
-                Ok(Nesting::read(&bytes, dir))
-            })
-        })?;
+        let layout = self.layout()?;
         if !layout.found && !below.is_empty() {
             return Err(RepoError::NoPath {
                 path: below.to_owned(),
@@ -187,21 +189,42 @@ impl Reader<'_> {
             parts.push(build.root(dir)?);
         }
         let (flux, mut skipped) = build.flux(&parts)?;
-        let mut declared = flux.clone();
-        if flux.is_empty() {
-            declared.extend(parts.iter().cloned());
-        } else if !below.is_empty() {
-            // What is given by --path is applied by somebody, also where no Kustomization in git says by whom.
-            let covered = |path: &str| {
-                flux.iter()
-                    .any(|by| is_below(path, by.name.path()) || path == by.name.path())
-            };
-            declared.extend(parts.iter().filter(|part| !covered(part.name.path())).cloned());
+        skipped.extend(layout.skipped.iter().cloned());
+        let declared = declared_by(&flux, &parts, below);
+        let none = Manifests::default();
+        let before = self.before.snapshot.as_ref();
+        let manifests = Manifests::of(
+            declared,
+            skipped,
+            before.map_or(&none, |snapshot| &snapshot.manifests),
+        );
+        let mut all = flux;
+        all.extend(parts);
+        Ok(Read {
+            layout,
+            parts: all,
+            manifests,
+        })
+    }
+
+    fn layout(&self) -> Result<Arc<Layout>, RepoError> {
+        let before = self.before.snapshot.as_ref().map(|snapshot| &snapshot.layout);
+        if let Some(known) = before.filter(|_| self.before.same_layout) {
+            return Ok(Arc::clone(known));
         }
-        skipped.extend(layout.skipped);
-        let manifests = Manifests::of(declared, skipped);
-        parts.extend(flux);
-        Ok((parts, manifests))
+        let found = Layout::find(self.tree, self.repository.path(), |path, entry| {
+            let known = before.and_then(|layout| layout.nesting(path, &entry.id));
+            if let Some(known) = known {
+                return Ok(Arc::clone(known));
+            }
+            let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
+            let bytes = match self.repository.read(&entry.id, MAX_FILE_BYTES) {
+                Err(RepoError::TooLarge { .. }) => Vec::new(),
+                read => read?,
+            };
+            Ok(Arc::new(Nesting::read(&bytes, dir)))
+        });
+        found.map(Arc::new)
     }
 
     fn too_much(&self, what: String) -> RepoError {
@@ -225,7 +248,7 @@ impl Reader<'_> {
     /// Reads a manifest that stands for itself.
     fn plain(&self, path: &str) -> Result<Arc<Part>, RepoError> {
         let name = PartName::File(path.to_owned());
-        if let Some(known) = self.known.get(&name) {
+        if let Some(known) = self.before.untouched(&name) {
             return Ok(Arc::clone(known));
         }
         let mut part = Part::new(name, BTreeSet::from([path.to_owned()]));
@@ -265,7 +288,7 @@ impl Build<'_> {
     /// Renders a directory as `kustomize build` does.
     fn root(&self, dir: &str) -> Result<Arc<Part>, RepoError> {
         let name = PartName::Root(dir.to_owned());
-        if let Some(known) = self.reader.known.get(&name) {
+        if let Some(known) = self.reader.before.untouched(&name) {
             return Ok(Arc::clone(known));
         }
         self.render(name, &Overlay::default(), None, &BTreeSet::new())
@@ -311,6 +334,9 @@ impl Build<'_> {
             }
         };
         part.by = by;
+        if let Some(before) = self.reader.before.part(&part.name) {
+            part.share(before);
+        }
         Ok(Arc::new(part))
     }
 
@@ -401,7 +427,7 @@ impl Build<'_> {
                 if parts.get(name).as_ref().is_some_and(is_same) {
                     continue;
                 }
-                let known = self.reader.known.get(name).filter(is_same);
+                let known = self.reader.before.untouched(name).filter(is_same);
                 let part = if let Some(known) = known {
                     Arc::clone(known)
                 } else {
@@ -423,6 +449,23 @@ impl Build<'_> {
         }
         Ok((parts.into_values().collect(), skipped))
     }
+}
+
+/// Chooses the parts whose objects count, in the order of their names. Where Flux Kustomizations are found, they say
+/// what is applied.
+fn declared_by(flux: &[Arc<Part>], parts: &[Arc<Part>], below: &str) -> Vec<Arc<Part>> {
+    let mut declared = flux.to_vec();
+    if flux.is_empty() {
+        declared.extend(parts.iter().cloned());
+    } else if !below.is_empty() {
+        // What is given by --path is applied by somebody, also where no Kustomization in git says by whom.
+        let covered = |path: &str| {
+            flux.iter()
+                .any(|by| is_below(path, by.name.path()) || path == by.name.path())
+        };
+        declared.extend(parts.iter().filter(|part| !covered(part.name.path())).cloned());
+    }
+    declared
 }
 
 /// Returns the Flux Kustomizations that are declared so far. What Flux renders overrides what a file says.
@@ -469,3 +512,6 @@ fn variables(
     }
     (variables, files)
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,10 +155,10 @@ impl Artifacts {
     }
 
     fn compare(&self, below: &str, from: Option<&CommitId>, to: &CommitId) -> Result<Vec<Change>, RepoError> {
-        let listed = |id: &CommitId| self.with(id, |artifact| Ok(tree(&artifact.unpacked, below).files));
+        let listed = |id: &CommitId| self.with(id, |artifact| Ok(tree(&artifact.unpacked, below)));
         let new = listed(to)?;
         let old = from.map(listed).transpose()?.unwrap_or_default();
-        Ok(differences(&old, &new))
+        Ok(new.changes_since(&old))
     }
 }
 
@@ -193,22 +193,6 @@ fn tree(unpacked: &Unpacked, below: &str) -> Tree {
         files: entries.collect(),
         unnamed: unpacked.unnamed,
     }
-}
-
-fn differences(old: &BTreeMap<String, Entry>, new: &BTreeMap<String, Entry>) -> Vec<Change> {
-    let change = |path: &String| {
-        let [before, after] = [old, new].map(|side| side.get(path).map(|entry| entry.id.clone()));
-        (before != after).then(|| Change {
-            path: path.clone(),
-            before,
-            after,
-            mode: Mode::File,
-        })
-    };
-    let gone = old.keys().filter(|path| !new.contains_key(*path));
-    let mut changes: Vec<Change> = new.keys().chain(gone).filter_map(change).collect();
-    changes.sort();
-    changes
 }
 
 /// An artifact tells nothing of its commit but the id.

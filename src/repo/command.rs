@@ -261,13 +261,13 @@ impl Backend for Commands {
         self.must_have(to)?;
         let Some(from) = from else {
             let files = parse::tree(&self.list(path, to)?, path, to)?.files;
-            let new = |(path, entry): (String, super::Entry)| Change {
-                path,
+            let new = |(path, entry): (&String, &super::Entry)| Change {
+                path: path.clone(),
                 before: None,
-                after: Some(entry.id),
+                after: Some(entry.id.clone()),
                 mode: entry.mode,
             };
-            return Ok(files.into_iter().map(new).collect());
+            return Ok(files.iter().map(new).collect());
         };
         self.must_have(from)?;
         let mut command = self

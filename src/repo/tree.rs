@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rpds::RedBlackTreeMapSync;
 use serde::Serialize;
 
 use super::{BlobId, CommitId, RepoError, library::Library};
@@ -32,11 +33,11 @@ pub struct Entry {
     pub mode: Mode,
 }
 
-/// The files of a commit by their path from the top of the repository.
+/// The files of a commit by their path from the top of the repository. Cheap to clone: what is equal is shared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
     /// Files in the order of their paths.
-    pub files: BTreeMap<String, Entry>,
+    pub files: RedBlackTreeMapSync<String, Entry>,
     /// How many entries were left out because their names are not UTF-8.
     pub unnamed: usize,
 }
@@ -55,19 +56,44 @@ pub struct Change {
 }
 
 impl Tree {
+    /// Lists the files that differ from those of another tree.
+    #[must_use]
+    pub fn changes_since(&self, old: &Self) -> Vec<Change> {
+        let gone = old.files.keys().filter(|path| !self.files.contains_key(*path));
+        let mut changes: Vec<Change> = self
+            .files
+            .keys()
+            .chain(gone)
+            .filter_map(|path| {
+                let (before, after) = (old.files.get(path), self.files.get(path));
+                let either = after.or(before).filter(|_| before != after)?;
+                Some(Change {
+                    path: path.clone(),
+                    before: before.map(|entry| entry.id.clone()),
+                    after: after.map(|entry| entry.id.clone()),
+                    mode: either.mode,
+                })
+            })
+            .collect();
+        changes.sort();
+        changes
+    }
+
     /// Brings the files to what they are after some changes.
     pub fn apply(&mut self, changes: &[Change]) {
         for change in changes {
             match &change.after {
-                Some(id) => self.files.insert(
-                    change.path.clone(),
-                    Entry {
+                Some(id) => {
+                    let entry = Entry {
                         id: id.clone(),
                         mode: change.mode,
-                    },
-                ),
-                None => self.files.remove(&change.path),
-            };
+                    };
+                    self.files.insert_mut(change.path.clone(), entry);
+                }
+                None => {
+                    self.files.remove_mut(&change.path);
+                }
+            }
         }
     }
 }
@@ -207,7 +233,7 @@ impl Library {
                     0o160_000 => Mode::Submodule,
                     _ => Mode::File,
                 };
-                tree.files.insert(
+                tree.files.insert_mut(
                     path,
                     Entry {
                         id: entry.id().into(),
@@ -411,7 +437,7 @@ mod tests {
             tree.apply(&checkout.whole_changes(Some(&first), &second).unwrap());
             assert_eq!(tree, checkout.whole_tree(&second).unwrap());
             assert_eq!(tree.files["a/link"].mode, Mode::Link);
-            assert_eq!(tree.files.len(), 4);
+            assert_eq!(tree.files.size(), 4);
         }
     }
 

@@ -358,7 +358,7 @@ mod tests {
             panic!("a fault")
         };
         assert_eq!(revision.to_string(), format!("main@sha1:{second}"));
-        assert_eq!(checkout.tree(&second).unwrap().files.len(), 1);
+        assert_eq!(checkout.tree(&second).unwrap().files.size(), 1);
     }
 
     #[tokio::test]

@@ -365,7 +365,11 @@ fn a_kustomization_that_another_yields_is_followed() {
     )
     .unwrap();
     let canary = ObjectKey::new(Resource::CANARY, "team", "podinfo");
-    assert!(found.object(&canary).is_some(), "{:?}", found.objects.keys());
+    assert!(
+        found.object(&canary).is_some(),
+        "{:?}",
+        found.objects.keys().collect::<Vec<_>>()
+    );
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn it_follows_a_branch_of_every_format_and_reads_it() {
         assert_eq!(changes[0].path, "apps/a");
         assert_eq!(clone.read(changes[0].after.as_ref().unwrap(), 10).unwrap(), b"2");
         assert_eq!(clone.log(Some(&first), &second).unwrap().since, Since::Linear);
-        assert_eq!(clone.whole_tree(&second).unwrap().files.len(), 2);
+        assert_eq!(clone.whole_tree(&second).unwrap().files.size(), 2);
         assert_eq!(clone.path(), "apps");
     }
 }
@@ -343,6 +343,6 @@ fn objects_are_put_together_once_there_are_many() {
     let newest = scene.upstream.commit(&[("a", "last")]);
     clone.fetch().unwrap();
     assert_eq!(clone.newest().unwrap().id, newest);
-    assert_eq!(clone.tree(&newest).unwrap().files.len(), 1);
+    assert_eq!(clone.tree(&newest).unwrap().files.size(), 1);
     assert!(loose() < 60, "{}", loose());
 }

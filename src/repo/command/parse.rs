@@ -50,7 +50,7 @@ pub(super) fn tree(listed: &[u8], top: &str, id: &CommitId) -> Result<Tree, Repo
         }
         let mode = mode_of(mode);
         if let Ok(id) = object.parse::<BlobId>() {
-            tree.files.insert(path.to_owned(), Entry { id, mode });
+            tree.files.insert_mut(path.to_owned(), Entry { id, mode });
         }
     }
     Ok(tree)
@@ -130,7 +130,7 @@ mod tests {
             listed.push(0);
         }
         let tree = tree(&listed, "", &ID.parse().unwrap()).unwrap();
-        assert_eq!((tree.files.len(), tree.unnamed), (1, 2));
+        assert_eq!((tree.files.size(), tree.unnamed), (1, 2));
     }
 
     #[test]

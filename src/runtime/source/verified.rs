@@ -151,11 +151,9 @@ impl Source {
         {
             let mut verified = super::super::lock(verified);
             verified.refused = None;
-            for canary in manifests.objects.keys() {
-                if canary.resource() == Some(Resource::CANARY)
-                    && let Some(expected) = read::expected(manifests, before, canary, id)
-                {
-                    verified.declare(ObjectKey::clone(canary), expected);
+            for (canary, _) in manifests.objects.of(Resource::CANARY) {
+                if let Some(expected) = read::expected(manifests, before, canary, id) {
+                    verified.declare(canary.clone(), expected);
                 }
             }
         }
