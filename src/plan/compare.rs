@@ -320,7 +320,7 @@ impl<'a> Pair<'a> {
         }
         let is_of_file = |placed: Option<&Placed>| placed.is_some_and(|placed| &*placed.file == file);
         self.differ.iter().any(|key| {
-            let (old, new) = (self.old.objects.get(*key), self.new.objects.get(*key));
+            let (old, new) = (self.old.objects.get(key), self.new.objects.get(key));
             let is_other = old.map(|placed| &placed.object) != new.map(|placed| &placed.object);
             *key != but && is_other && (is_of_file(old) || is_of_file(new))
         })

@@ -126,12 +126,9 @@ pub struct Manifests {
 #[must_use]
 pub fn changed_releases(new: &Manifests, old: Option<&Manifests>) -> BTreeSet<ObjectKey> {
     let Some(old) = old else { return BTreeSet::new() };
-    let all = new
-        .objects
-        .iter()
-        .filter(|(key, _)| key.resource() == Some(Resource::HELM_RELEASE));
+    let all = new.objects.of(Resource::HELM_RELEASE);
     let changed = all.filter(|(key, placed)| !old.has_same(key, &placed.object));
-    changed.map(|(key, _)| ObjectKey::clone(key)).collect()
+    changed.map(|(key, _)| key.clone()).collect()
 }
 
 impl Manifests {

@@ -157,12 +157,11 @@ impl Objects {
         let Some(declared) = self.declared.get(key) else {
             return;
         };
-        match declared.without(part) {
-            Some(left) => self.set(key, left),
-            None => {
-                self.declared.remove_mut(key);
-                self.again.remove_mut(key);
-            }
+        if let Some(left) = declared.without(part) {
+            self.set(key, left);
+        } else {
+            self.declared.remove_mut(key);
+            self.again.remove_mut(key);
         }
     }
 
