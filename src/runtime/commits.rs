@@ -524,6 +524,34 @@ mod tests {
     }
 
     #[test]
+    fn what_flux_applied_and_did_not_change_is_green_although_nobody_can_render_it() {
+        let id: CommitId = "0123456789012345678901234567890123456789".parse().unwrap();
+        let mut expected = Expected::unrendered(&id, None);
+        let snapshot = Snapshot::default();
+        assert!(
+            !expected.is_live(&snapshot),
+            "Flux has not said that it applied it"
+        );
+        expected.applied = true;
+        assert!(expected.is_live(&snapshot));
+        let before = status(Phase::Succeeded, 1, None);
+        let mut rest = before.clone();
+        settle(&canary(), &before, &mut rest, Some(&expected), LIVE);
+        assert_eq!(states(&rest), [(id.as_str(), "success")]);
+        assert_eq!(
+            rest.commits[0].description,
+            report::outcome::no_workload_change().description
+        );
+        let mut changed = status(Phase::Progressing, 2, None);
+        settle(&canary(), &before, &mut changed, Some(&expected), LIVE);
+        assert_eq!(
+            states(&changed),
+            [(id.as_str(), "pending")],
+            "it has: the run decides"
+        );
+    }
+
+    #[test]
     fn a_suspended_canary_is_never_green() {
         let before = status(Phase::Succeeded, 1, None);
         let mut next = before.clone();

@@ -148,12 +148,14 @@ impl Flux {
         self.source(shared)?.turned_down
     }
 
-    /// Whether this revision, which was not verified when it was read, is now.
-    pub(super) fn verified_late(&self, handled: Option<&Revision>) -> Option<Revision> {
+    /// Returns the newest revision if it is not the one that was handled, and why Flux has not verified it; nothing if it
+    /// has.
+    pub(super) fn judged(&self, handled: Option<&Revision>) -> Option<(Revision, Option<String>)> {
         let artifacts = self.options.artifacts.as_ref()?;
         let newest = artifacts.newest().ok()?;
         let is_news = handled.is_none_or(|handled| handled.id != newest.id);
-        (is_news && artifacts.verification(&newest.id) == Some(None)).then_some(newest)
+        let why = artifacts.verification(&newest.id).filter(|_| is_news)?;
+        Some((newest, why))
     }
 
     /// Returns once there is a first artifact, if artifacts are what is read.

@@ -16,7 +16,7 @@ use std::{
 
 use jiff::SignedDuration;
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     LentForge, Shared,
@@ -226,9 +226,7 @@ impl Source {
 
     async fn follow(&self, shared: &Arc<Shared>) {
         let mut news = shared.flux_news();
-        if let Some(flux) = &self.flux {
-            flux.arrived(shared).await;
-        }
+        self.arrived(shared, &mut news).await;
         let mut watch = Watch::start_with(Arc::clone(&self.repository), self.hints.clone(), self.trigger());
         let mut state = self.recall(shared).await;
         self.declare_again(shared, &mut state).await;
@@ -274,6 +272,21 @@ impl Source {
                     self.look(shared, &mut state);
                     orphans = orphans && !self.settle_orphans(shared, &state);
                 }
+            }
+        }
+    }
+
+    /// Returns once there is something to read.
+    async fn arrived(&self, shared: &Arc<Shared>, news: &mut watch::Receiver<u64>) {
+        let Some(flux) = &self.flux else { return };
+        self.reports.doubt(true);
+        let mut arrived = std::pin::pin!(flux.arrived(shared));
+        loop {
+            self.hear_turned_down(shared);
+            tokio::select! {
+                biased;
+                () = &mut arrived => return,
+                () = self.flux_changed(news) => {}
             }
         }
     }
@@ -354,13 +367,13 @@ impl Source {
             store::save(&shared.cluster, &self.key(), state).await?;
             return Ok(());
         }
-        let was_refused = self.accept(shared, &reading);
+        let accepted = self.accept(shared, &reading).await;
         tracing::info!(revision = %to, canaries = reading.plan.touched.len(), "Handling a revision.");
         for problem in &reading.plan.errors {
             tracing::warn!(revision = %to, "{problem}");
         }
         // The first revision that is ever seen is what the cluster runs already, unless it is applied now.
-        let told = from.is_some() || self.options.apply || was_refused;
+        let told = from.is_some() || self.options.apply || !accepted.is_empty();
         if told {
             if let Some(fault) = reading.faults.first() {
                 self.reports.fault(&to.id, fault);
@@ -370,6 +383,9 @@ impl Source {
                 for commit in &reading.plan.unrelated {
                     self.reports.unrelated(commit);
                 }
+            }
+            for commit in &accepted {
+                self.reports.unrelated(commit);
             }
         }
         // Only now: what becomes verified with it has its commit already.

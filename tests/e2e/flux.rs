@@ -2,7 +2,7 @@
 //! the commit.
 
 use anyhow::{Context as _, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::manifests::{Plan, Router};
 use super::scene::{REPOSITORY, STATE_NAMESPACE, Scene, Way, answers};
@@ -20,13 +20,21 @@ pub(super) const PLAN: Plan = Plan {
 
 /// Lets Flux follow the repository: fetch it and correct drift this often.
 pub(super) fn follow(scene: &Scene, fetch: &str, correct: &str) -> anyhow::Result<()> {
+    follow_with(scene, fetch, correct, &json!({}))
+}
+
+/// The same, with more in the spec of the GitRepository.
+pub(super) fn follow_with(scene: &Scene, fetch: &str, correct: &str, more: &Value) -> anyhow::Result<()> {
     let metadata = json!({"name": REPOSITORY, "namespace": STATE_NAMESPACE});
     let url = format!("{}/{}/{REPOSITORY}.git", scene.gitea.url(), Gitea::OWNER);
+    let mut spec =
+        json!({"interval": fetch, "url": url, "ref": {"branch": "main"}, "secretRef": {"name": REPOSITORY}});
+    json_patch::merge(&mut spec, more);
     let objects = [
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata,
             "stringData": {"username": Gitea::OWNER, "password": scene.gitea.token()}}),
         json!({"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "metadata": metadata,
-            "spec": {"interval": fetch, "url": url, "ref": {"branch": "main"}, "secretRef": {"name": REPOSITORY}}}),
+            "spec": spec}),
         json!({"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization", "metadata": metadata,
             "spec": {"interval": correct, "retryInterval": "2s", "path": "./apps", "prune": true,
                 "sourceRef": {"kind": "GitRepository", "name": REPOSITORY}}}),

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::flux::{NO_REPLICAS, PLAN, follow};
+use super::flux::{NO_REPLICAS, PLAN, follow, follow_with};
 use super::scene::{REPOSITORY, STATE_NAMESPACE, Scene, Way};
 use super::steps::{AGGREGATE, CANARY, image, resting};
 
@@ -101,13 +101,13 @@ fn push_unsigned(scene: &Scene, tag: &str) -> anyhow::Result<String> {
     Ok(commit)
 }
 
+fn by_keys() -> Value {
+    json!({"mode": "HEAD", "secretRef": {"name": KEYS}})
+}
+
 /// Lets source-controller verify commits, or not.
 fn verify(scene: &Scene, verify: bool) -> anyhow::Result<()> {
-    let spec = if verify {
-        json!({"mode": "HEAD", "secretRef": {"name": KEYS}})
-    } else {
-        json!(null)
-    };
+    let spec = if verify { by_keys() } else { Value::Null };
     let patch = json!({"spec": {"verify": spec}}).to_string();
     let namespace = format!("--namespace={STATE_NAMESPACE}");
     let arguments = [
@@ -171,10 +171,15 @@ async fn what_flux_applies_without_verifying_it_gets_no_traffic() -> anyhow::Res
     let scene = Scene::set(PLAN).await?.with_flux(Way::Artifacts).await?;
     let mut scene = scene.with_flags(&["--require-verified"]);
     sign_all(&scene, &signer)?;
-    scene.push_with("6.0.0", &[NO_REPLICAS])?;
-    follow(&scene, "2s", "2s")?;
-    verify(&scene, true)?;
+    let first = push_unsigned(&scene, "6.0.0")?;
+    follow_with(&scene, "2s", "2s", &json!({"verify": by_keys()}))?;
     scene.start_serin()?;
+    // Flux makes no artifact of it, and Serin has nothing to read yet.
+    await_error(&scene, &first, AGGREGATE, "InvalidCommitSignature").await?;
+    scene.push_with(
+        "6.0.0",
+        &[NO_REPLICAS, ("  name: podinfo\n", "  name: podinfo # signed\n")],
+    )?;
     scene.await_phase("Initialized", None).await?;
     resting(&scene, "6.0.0").await?;
 
@@ -189,7 +194,7 @@ async fn what_flux_applies_without_verifying_it_gets_no_traffic() -> anyhow::Res
     verify(&scene, true)?;
     let judged = async || {
         let said = scene.said(&bad, CANARY).await?.context("a status is gone")?;
-        Ok(said.state == "error" && scene.lab.log("serin").contains("InvalidCommitSignature"))
+        Ok(said.state == "error" && said.description.contains("InvalidCommitSignature"))
     };
     scene
         .eventually("Flux judges what it has already", judged)

@@ -360,14 +360,20 @@ impl Reports {
         }
     }
 
-    /// The commit is verified after all: what was said against it for that reason is no last word. Gives whether
-    /// anything was.
-    pub(super) fn signed(&self, commit: &CommitId) -> bool {
+    /// Whether it was said of a commit that it is not verified.
+    pub(super) fn is_refused(&self, commit: &CommitId) -> bool {
+        let commits = self.lock();
+        let known = commits.known.get(commit);
+        known.is_some_and(|known| known.planned.contains(SIGNATURE))
+    }
+
+    /// The commit is verified after all: what was said against it for that reason is no last word.
+    pub(super) fn signed(&self, commit: &CommitId) {
         let mut commits = self.lock();
         let Some(known) = commits.known.get_mut(commit) else {
-            return false;
+            return;
         };
-        let refused = known.planned.remove(SIGNATURE);
+        known.planned.remove(SIGNATURE);
         known.outcomes.remove(SIGNATURE);
         known.refused = false;
         let passes = known
@@ -376,7 +382,6 @@ impl Reports {
             .filter(|(_, said)| outcome::is_not_verified(said));
         let passes: Vec<String> = passes.map(|(name, _)| name.clone()).collect();
         known.for_now.extend(passes);
-        refused
     }
 
     /// What is handled now is newer than all that was refused: that stays as it is.
@@ -471,7 +476,8 @@ impl Reports {
         let mut commits = self.lock();
         let known = commits.get(commit);
         let stands = |last: &Outcome| {
-            let more = outcome::adds_to(outcome, last);
+            let anew = outcome::is_not_verified(last) && outcome::is_not_verified(outcome);
+            let more = anew || outcome::adds_to(outcome, last);
             last.state.is_terminal() && !known.for_now.contains(name) && !more
         };
         if known

@@ -63,6 +63,11 @@ impl Verified {
     }
 }
 
+/// What is said against a commit.
+fn against(commit: &CommitId, why: &str) -> String {
+    format!("commit {}: {why}", commit.short())
+}
+
 impl Source {
     /// Returns the commits of a range that are not verified; none if they are, or need not be.
     pub(super) async fn unverified(
@@ -102,42 +107,62 @@ impl Source {
             self.reports.unsigned(commit, &outcome::not_verified(why));
         }
         if let Some(verified) = &shared.verified {
-            super::super::lock(verified).refused = Some(format!("commit {}: {why}", first.short()));
+            super::super::lock(verified).refused = Some(against(first, why));
         }
         shared.nudge_all();
     }
 
-    /// A verified revision may be acted on. What was said against its commits before they were verified is taken back;
-    /// gives whether there was such a thing, which needs another word.
-    pub(super) fn accept(&self, shared: &Arc<Shared>, reading: &Reading) -> bool {
-        if shared.verified.is_none() {
-            return false;
-        }
+    /// A verified revision may be acted on. What was said against its commits before they were verified is taken back:
+    /// gives those that need another word.
+    pub(super) async fn accept(&self, shared: &Arc<Shared>, reading: &Reading) -> Vec<CommitId> {
+        let (Some(_), Some(verifier)) = (&shared.verified, self.options.verifier.clone()) else {
+            return Vec::new();
+        };
         let plan = &reading.plan;
-        let mut refused = false;
-        for commit in plan
-            .touched
-            .iter()
-            .map(|touched| &touched.commit)
-            .chain([&plan.to.id])
-        {
-            refused |= self.reports.signed(commit);
+        let mut refused: Vec<CommitId> = plan.commits.iter().map(|commit| commit.id.clone()).collect();
+        if !refused.contains(&plan.to.id) {
+            refused.push(plan.to.id.clone());
+        }
+        refused.retain(|commit| self.reports.is_refused(commit));
+        let (repository, newest) = (Arc::clone(&self.repository), plan.to.id.clone());
+        let work = move || {
+            // All that counts is verified. What was taken back since may be not.
+            let good = |commit: &CommitId| {
+                *commit == newest
+                    || verifier
+                        .verify(&*repository, commit)
+                        .is_ok_and(|why| why.is_none())
+            };
+            refused.retain(good);
+            Ok(refused)
+        };
+        let good = read::off_thread(work).await.unwrap_or_default();
+        for commit in &good {
+            self.reports.signed(commit);
         }
         self.reports.refusals_stand();
-        refused
+        good
     }
 
-    /// Hears what Flux says of signatures: a commit that it turns down is told so, for its artifact never comes. Gives a
-    /// revision that is verified only now.
-    pub(super) async fn hear_signatures(&self, shared: &Arc<Shared>, state: &mut Stored) -> Option<Revision> {
-        let flux = self.flux.as_ref().filter(|_| self.options.verifier.is_some())?;
-        if let Some((commit, why)) = flux.turned_down(shared) {
+    /// A commit that Flux turns down is told so, for its artifact never comes.
+    pub(super) fn hear_turned_down(&self, shared: &Arc<Shared>) {
+        let flux = self.flux.as_ref().filter(|_| self.options.verifier.is_some());
+        if let Some((commit, why)) = flux.and_then(|flux| flux.turned_down(shared)) {
             self.reports.unsigned(&commit, &outcome::not_verified(&why));
         }
+    }
+
+    /// Hears what Flux says of signatures. Gives the newest revision, if Flux says of it what it did not say before.
+    pub(super) async fn hear_signatures(&self, shared: &Arc<Shared>, state: &mut Stored) -> Option<Revision> {
+        let (flux, verified) = (self.flux.as_ref()?, shared.verified.as_ref()?);
+        self.hear_turned_down(shared);
         if state.handled.is_some() && !state.verified {
             self.declare_again(shared, state).await;
         }
-        flux.verified_late(state.handled.as_ref())
+        let (newest, why) = flux.judged(state.handled.as_ref())?;
+        let known = super::super::lock(verified).refused.clone();
+        let is_news = why.is_none_or(|why| known != Some(against(&newest.id, &why)));
+        is_news.then_some(newest)
     }
 
     /// Remembers what a verified revision declares.
@@ -169,7 +194,7 @@ impl Source {
             match self.unverified(None, &handled).await {
                 Ok(bad) => {
                     if let Some((commit, why)) = bad.last() {
-                        let why = format!("commit {}: {why}", commit.short());
+                        let why = against(commit, why);
                         let mut verified = super::super::lock(verified);
                         if verified.refused.as_ref() != Some(&why) {
                             tracing::warn!(revision = %handled, why, "What runs already is not verified.");

@@ -423,8 +423,12 @@ async fn a_refusal_stands_over_a_restart_and_goes_where_the_commit_is_verified_a
             .reports
             .say(&bad, &canary, &outcome::superseded("a newer one"))
     );
-    assert!(life.reports.signed(&late), "there is something to take back");
-    assert!(!life.reports.signed(&id(3)));
+    assert!(
+        life.reports
+            .say(&bad, &canary, &outcome::not_verified("another reason"))
+    );
+    assert!(life.reports.is_refused(&late) && !life.reports.is_refused(&id(3)));
+    life.reports.signed(&late);
     life.reports.refusals_stand();
     life.reports.say(&late, &canary, &outcome::initialized());
     life.end().await;
