@@ -28,6 +28,7 @@ pub use apply::{ApplySet, Planned, Refusal, apply_set};
 pub use attribute::{RenderedRevision, attribute, explains, history};
 pub use cache::Cache;
 pub use compare::{revision_parts, target_of};
+pub use files::TreeFiles;
 pub use human::render_human;
 pub use make::plan;
 pub use manifests::{Clash, Manifests, NotRendered, Placed, Settings, changed_releases};

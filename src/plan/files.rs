@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The files of one commit.
-pub(super) struct TreeFiles<'a> {
+pub struct TreeFiles<'a> {
     repository: &'a dyn Repository,
     cache: &'a Cache,
     tree: &'a Tree,
@@ -21,7 +21,9 @@ pub(super) struct TreeFiles<'a> {
 }
 
 impl<'a> TreeFiles<'a> {
-    pub(super) fn new(repository: &'a dyn Repository, cache: &'a Cache, tree: &'a Tree) -> Self {
+    /// Reads the files of a tree of this repository; what was read before is in the cache.
+    #[must_use]
+    pub fn new(repository: &'a dyn Repository, cache: &'a Cache, tree: &'a Tree) -> Self {
         Self {
             repository,
             cache,
@@ -31,7 +33,7 @@ impl<'a> TreeFiles<'a> {
     }
 
     /// Fails if the repository could not be read since the last time.
-    pub(super) fn check(&self) -> Result<(), RepoError> {
+    pub fn check(&self) -> Result<(), RepoError> {
         self.error.take().map_or(Ok(()), Err)
     }
 
