@@ -1,5 +1,7 @@
 //! What the user can type.
 
+mod sidecar;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -16,6 +18,8 @@ use super::{
     reach::{LendArgs, LenderArgs, ReachArgs},
 };
 use crate::{canary::Provider, cluster::Connection, manifest::ObjectKey, plan::flux::source_resource};
+
+pub(super) use self::sidecar::{ApplierArgs, RouterArgs, StateArgs, TargetArgs};
 
 /// A GitOps sidecar for progressive delivery: git push starts a canary, the commit says how it went.
 #[derive(Debug, Parser)]
@@ -207,11 +211,7 @@ pub(super) struct RunArgs {
     pub(super) to: StatusTargetArgs,
 
     #[command(flatten)]
-    pub(super) flux: FluxArgs,
-
-    /// Apply the manifests of the checkout: for clusters where no Flux does
-    #[arg(long)]
-    pub(super) apply: bool,
+    pub(super) applier: ApplierArgs,
 
     /// Time for a commit's change to become live before its status is an error
     #[arg(long, default_value = "30m", value_parser = duration, value_name = "DURATION")]
@@ -229,30 +229,16 @@ pub(super) struct RunArgs {
     #[arg(long, default_value = "127.0.0.1:8080", value_parser = address, value_name = "ADDR")]
     pub(super) listen: SocketAddr,
 
-    /// Router of canaries that name none
-    #[arg(long, default_value = "istio", value_parser = provider, value_name = "NAME")]
-    pub(super) mesh_provider: String,
+    #[command(flatten)]
+    pub(super) targets: TargetArgs,
 
     /// Prometheus API of canaries that name none
     #[arg(long, default_value = "http://prometheus:9090", value_name = "URL")]
     pub(super) metrics_server: String,
 
-    /// Labels that may select a target's pods; the first that does is rewritten for the primary
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "app,name,app.kubernetes.io/name",
-        value_name = "LIST"
-    )]
-    pub(super) selector_labels: Vec<String>,
-
     /// Prefixes of labels and annotations that reach the primary; * is all
     #[arg(long, value_delimiter = ',', value_name = "LIST")]
     pub(super) include_label_prefix: Vec<String>,
-
-    /// Track ConfigMaps and Secrets of targets
-    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
-    pub(super) enable_config_tracking: bool,
 
     /// Refuse references to other namespaces
     #[arg(long)]
@@ -266,13 +252,8 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "NAME")]
     pub(super) cluster_name: Option<String>,
 
-    /// Act only while holding a Lease [default: true in a cluster, false elsewhere]
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
-    pub(super) lease: Option<bool>,
-
-    /// Namespace of the Lease and of the state ConfigMap [default: the pod's, or --namespace, or `default`]
-    #[arg(long, value_name = "NAME")]
-    pub(super) state_namespace: Option<String>,
+    #[command(flatten)]
+    pub(super) state: StateArgs,
 
     /// Name of this source: its state is in ConfigMap serin-NAME [default: the directory's name]
     #[arg(long, value_name = "NAME")]
@@ -318,9 +299,8 @@ pub(super) struct PlanArgs {
     #[arg(long, short, default_value = "default", value_name = "NAME")]
     pub(super) namespace: String,
 
-    /// Router of canaries that name none
-    #[arg(long, default_value = "istio", value_parser = provider, value_name = "NAME")]
-    pub(super) mesh_provider: String,
+    #[command(flatten)]
+    pub(super) router: RouterArgs,
 
     /// Print for people or for programs
     #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
@@ -363,18 +343,22 @@ pub(super) struct DoctorArgs {
     #[arg(long, value_parser = service_account, value_name = "NAMESPACE/NAME")]
     pub(super) service_account: Option<String>,
 
-    /// Router of canaries that name none
-    #[arg(long, default_value = "istio", value_parser = provider, value_name = "NAME")]
-    pub(super) mesh_provider: String,
+    #[command(flatten)]
+    pub(super) targets: TargetArgs,
 
-    /// Labels that may select a target's pods
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "app,name,app.kubernetes.io/name",
-        value_name = "LIST"
-    )]
-    pub(super) selector_labels: Vec<String>,
+    #[command(flatten)]
+    pub(super) applier: ApplierArgs,
+
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+
+    /// Secret that the sidecar has the forge's token from
+    #[arg(long, value_parser = service_account, value_name = "NAMESPACE/NAME")]
+    pub(super) status_secret: Option<String>,
+
+    /// Notification Provider of Flux that the sidecar reuses
+    #[arg(long, value_parser = service_account, value_name = "NAMESPACE/NAME")]
+    pub(super) status_provider: Option<String>,
 
     /// Print for people or for programs
     #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]

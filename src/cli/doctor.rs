@@ -1,6 +1,10 @@
 //! `serin doctor`: what in this cluster will fight with a rollout, with the exact fix.
 
+mod rights;
+
 use std::{collections::BTreeSet, path::Path, process::ExitCode, sync::Arc};
+
+use rights::Sidecar;
 
 use super::{
     Failure, Output,
@@ -8,7 +12,7 @@ use super::{
 };
 use crate::{
     canary::Defaults,
-    cluster::{self, Access, Cluster},
+    cluster::{self, Cluster},
     manifest::Resource,
     plan::{
         self, Cache, Manifests, Settings,
@@ -17,30 +21,13 @@ use crate::{
     repo::{Checkout, Options},
 };
 
-/// What a rollout needs in a namespace that has canaries: as in `deploy/`.
-const NEEDED: [(Resource, &str, &[&str]); 6] = [
-    (Resource::CANARY, "", &["get", "list", "watch"]),
-    (Resource::CANARY, "status", &["get", "update"]),
-    (
-        Resource::DEPLOYMENT,
-        "",
-        &["get", "list", "watch", "create", "patch"],
-    ),
-    (
-        Resource::SERVICE,
-        "",
-        &["get", "list", "watch", "create", "patch"],
-    ),
-    (
-        Resource::CONFIG_MAP,
-        "",
-        &["get", "list", "watch", "create", "patch"],
-    ),
-    (Resource::EVENT, "", &["create"]),
-];
-
 /// What is listed where the canaries are.
-const BESIDE: [Resource; 3] = [Resource::DEPLOYMENT, Resource::SERVICE, Resource::INGRESS];
+const BESIDE: [Resource; 4] = [
+    Resource::DEPLOYMENT,
+    Resource::SERVICE,
+    Resource::INGRESS,
+    Resource::AUTOSCALER,
+];
 
 /// What is listed everywhere: Flux keeps its objects in namespaces of their own.
 const EVERYWHERE: [Resource; 4] = [
@@ -75,8 +62,9 @@ async fn admit(args: &DoctorArgs) -> Result<Ward, Failure> {
     let (cluster, _changes) = Cluster::new(client, args.cluster.namespace.clone());
     let mut ward = Ward {
         defaults: Defaults {
-            mesh_provider: args.mesh_provider.clone(),
-            selector_labels: args.selector_labels.clone(),
+            mesh_provider: args.targets.router.mesh_provider.clone(),
+            selector_labels: args.targets.selector_labels.clone(),
+            track_configs: args.targets.enable_config_tracking,
             ..Defaults::default()
         },
         ..Ward::default()
@@ -102,8 +90,8 @@ async fn admit(args: &DoctorArgs) -> Result<Ward, Failure> {
                     .unwrap_or_default(),
             );
         }
-        ward.denied.extend(denied(&cluster, namespace, args).await?);
     }
+    ward.denied = denied(&cluster, &ward, args).await?;
     if let Some(canary) = cluster.definition(Resource::CANARY).await? {
         ward.definitions = Some(Definitions {
             canary,
@@ -116,29 +104,22 @@ async fn admit(args: &DoctorArgs) -> Result<Ward, Failure> {
     Ok(ward)
 }
 
-async fn denied(cluster: &Cluster, namespace: &str, args: &DoctorArgs) -> Result<Vec<Denied>, Failure> {
+async fn denied(cluster: &Cluster, ward: &Ward, args: &DoctorArgs) -> Result<Vec<Denied>, Failure> {
     let mut denied = Vec::new();
-    for (resource, subresource, verbs) in NEEDED {
-        for verb in verbs {
-            let access = Access {
-                namespace: namespace.to_owned(),
-                resource,
-                subresource,
-                verb,
+    for access in Sidecar::of(args).needs(ward) {
+        let allowed = cluster.allows(&access, args.service_account.as_deref()).await?;
+        if allowed == Some(false) {
+            let resource = match access.subresource {
+                "" => access.resource.plural.to_owned(),
+                part => format!("{}/{part}", access.resource.plural),
             };
-            let allowed = cluster.allows(&access, args.service_account.as_deref()).await?;
-            if allowed == Some(false) {
-                let resource_name = match subresource {
-                    "" => resource.plural.to_owned(),
-                    part => format!("{}/{part}", resource.plural),
-                };
-                denied.push(Denied {
-                    namespace: namespace.to_owned(),
-                    group: resource.group.to_owned(),
-                    resource: resource_name,
-                    verb: (*verb).to_owned(),
-                });
-            }
+            denied.push(Denied {
+                namespace: access.namespace,
+                group: access.resource.group.to_owned(),
+                resource,
+                name: access.name,
+                verb: access.verb.to_owned(),
+            });
         }
     }
     Ok(denied)

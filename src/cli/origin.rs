@@ -32,11 +32,11 @@ impl Origin {
     /// Opens what the flags name. A checkout that is not there yet is waited for.
     pub(super) async fn open(args: &RunArgs) -> Result<Self, Failure> {
         let trigger = Trigger::default();
-        let flux = args.flux.source.clone().map(|source| FluxOptions {
+        let flux = args.applier.flux.source.clone().map(|source| FluxOptions {
             source,
             artifacts: None,
             trigger: trigger.clone(),
-            nudge: args.flux.nudge,
+            nudge: args.applier.flux.nudge,
         });
         if let Some(url) = args.clone.url()? {
             return Self::clone(args, &url, flux).await;
@@ -48,7 +48,7 @@ impl Origin {
     }
 
     fn artifacts(args: &RunArgs, mut options: FluxOptions, trigger: Trigger) -> Result<Self, Failure> {
-        if args.flux.nudge {
+        if args.applier.flux.nudge {
             return Err(Failure::user(
                 "--flux-nudge needs a checkout: Flux's own artifacts never have a commit before Flux",
                 "add --checkout DIR",

@@ -23,7 +23,7 @@ pub(super) fn run(args: &PlanArgs, output: &mut Output) -> Result<ExitCode, Fail
     let settings = Settings {
         namespace: args.namespace.clone(),
         defaults: Defaults {
-            mesh_provider: args.mesh_provider.clone(),
+            mesh_provider: args.router.mesh_provider.clone(),
             ..Defaults::default()
         },
         ties: Ties::default(),

@@ -77,7 +77,7 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
             state_namespace: state_namespace.clone(),
             defaults: defaults(&args),
             cluster_name: args.cluster_name.clone(),
-            apply: args.apply,
+            apply: args.applier.apply,
             apply_deadline: args.apply_deadline,
             status_unrelated: args.status_unrelated == Unrelated::Success,
             on_failure,
@@ -107,7 +107,11 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
         clock,
         http,
         defaults: defaults(&args),
-        lease: args.lease.unwrap_or(in_cluster).then(|| lease(state_namespace)),
+        lease: args
+            .state
+            .lease
+            .unwrap_or(in_cluster)
+            .then(|| lease(state_namespace)),
         source: Some(source),
     };
     let listener = TcpListener::bind(args.listen).await.map_err(|error| {
@@ -119,10 +123,10 @@ async fn serve(args: RunArgs) -> Result<ExitCode, Failure> {
     tracing::info!(
         checkout = %origin.checkout.unwrap_or_default().display(),
         repo = args.clone.url()?.map(|url| url.to_string()).unwrap_or_default(),
-        flux = args.flux.source.as_ref().map(ToString::to_string).unwrap_or_default(),
+        flux = args.applier.flux.source.as_ref().map(ToString::to_string).unwrap_or_default(),
         cluster = api_host.as_deref().unwrap_or_default(),
         listen = %listener.local_addr().unwrap_or(args.listen),
-        apply = args.apply,
+        apply = args.applier.apply,
         "Serin starts."
     );
     let (stop, stopped) = watch::channel(false);
@@ -169,12 +173,12 @@ pub(super) async fn interrupted() {
 
 fn defaults(args: &RunArgs) -> Defaults {
     Defaults {
-        mesh_provider: args.mesh_provider.clone(),
+        mesh_provider: args.targets.router.mesh_provider.clone(),
         metrics_server: args.metrics_server.clone(),
-        selector_labels: args.selector_labels.clone(),
+        selector_labels: args.targets.selector_labels.clone(),
         include_label_prefix: args.include_label_prefix.clone(),
         ingress_class: None,
-        track_configs: args.enable_config_tracking,
+        track_configs: args.targets.enable_config_tracking,
         no_cross_namespace_refs: args.no_cross_namespace_refs,
         drain: args.drain,
         judge_by: args.policy.judge_by(),
@@ -233,7 +237,7 @@ pub(super) fn forges(
 
 fn state_namespace(args: &RunArgs, in_cluster: bool) -> String {
     let pod = || std::fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/namespace").ok();
-    let given = args.state_namespace.clone();
+    let given = args.state.state_namespace.clone();
     given
         .or_else(|| in_cluster.then(pod).flatten().map(|name| name.trim().to_owned()))
         .or_else(|| args.cluster.namespace.clone())

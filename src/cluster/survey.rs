@@ -24,6 +24,8 @@ pub struct Access {
     pub resource: Resource,
     /// The subresource; empty for the object itself.
     pub subresource: &'static str,
+    /// The one object; empty for all.
+    pub name: String,
     /// The verb.
     pub verb: &'static str,
 }
@@ -81,7 +83,7 @@ impl Cluster {
     /// Whether the caller, or this service account (`namespace/name`), is allowed something. None: the server cannot tell.
     pub async fn allows(&self, access: &Access, account: Option<&str>) -> Result<Option<bool>, ClusterError> {
         let mut spec = json!({"resourceAttributes": {"namespace": access.namespace, "group": access.resource.group,
-            "resource": access.resource.plural, "subresource": access.subresource, "verb": access.verb}});
+            "resource": access.resource.plural, "subresource": access.subresource, "name": access.name, "verb": access.verb}});
         let mut kind = ("SelfSubjectAccessReview", "selfsubjectaccessreviews");
         if let Some((namespace, name)) = account.and_then(|account| account.split_once('/')) {
             kind = ("SubjectAccessReview", "subjectaccessreviews");

@@ -54,6 +54,8 @@ pub struct Denied {
     pub group: String,
     /// Which resource.
     pub resource: String,
+    /// Which object; empty for all.
+    pub name: String,
     /// Which verb.
     pub verb: String,
 }

@@ -99,18 +99,22 @@ fn limit(container: &Value) -> Option<&str> {
 
 /// One finding per namespace, with the rule that is missing.
 fn rights(denied: &[Denied]) -> Vec<Finding> {
-    let mut rules: BTreeMap<&str, BTreeMap<(&str, &str), BTreeSet<&str>>> = BTreeMap::new();
+    let mut rules: BTreeMap<&str, BTreeMap<(&str, &str, &str), BTreeSet<&str>>> = BTreeMap::new();
     for one in denied {
         let rule = rules.entry(&one.namespace).or_default();
-        let verbs = rule.entry((&one.group, &one.resource)).or_default();
+        let verbs = rule.entry((&one.group, &one.resource, &one.name)).or_default();
         verbs.insert(&one.verb);
     }
-    let finding = |(namespace, rule): (&str, BTreeMap<(&str, &str), BTreeSet<&str>>)| {
-        let lines = rule.iter().map(|((group, resource), verbs)| {
+    let finding = |(namespace, rule): (&str, BTreeMap<(&str, &str, &str), BTreeSet<&str>>)| {
+        let lines = rule.iter().map(|((group, resource, name), verbs)| {
             let verbs: Vec<&str> = verbs.iter().copied().collect();
             let group = if group.is_empty() { "\"\"" } else { group };
+            let names = match *name {
+                "" => String::new(),
+                name => format!("  resourceNames: [{name}]\n"),
+            };
             format!(
-                "- apiGroups: [{group}]\n  resources: [{resource}]\n  verbs: [{}]",
+                "- apiGroups: [{group}]\n  resources: [{resource}]\n{names}  verbs: [{}]",
                 verbs.join(", ")
             )
         });
@@ -119,7 +123,7 @@ fn rights(denied: &[Denied]) -> Vec<Finding> {
             severity: Severity::Fight,
             code: "rbac",
             object: format!("Namespace/{namespace}"),
-            problem: "Serin may not do here what a rollout needs".to_owned(),
+            problem: "Serin may not do here what it needs".to_owned(),
             fix: format!(
                 "add to the rules of a Role or ClusterRole that is bound to Serin in this namespace (deploy/ has one):\n{}",
                 lines.join("\n")

@@ -168,6 +168,7 @@ fn missing_rights_are_told_as_rules() {
             namespace: "test".to_owned(),
             group: String::new(),
             resource: "services".to_owned(),
+            name: String::new(),
             verb: verb.to_owned(),
         });
     }
