@@ -343,7 +343,12 @@ pub(super) struct DoctorArgs {
     #[arg(long, value_parser = service_account, value_name = "NAMESPACE/NAME")]
     pub(super) service_account: Option<String>,
 
-    #[command(flatten)]
+    /// Print for people or for programs
+    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
+    pub(super) output: Format,
+
+    // What follows stands under this heading.
+    #[command(flatten, next_help_heading = "How the sidecar is run")]
     pub(super) targets: TargetArgs,
 
     #[command(flatten)]
@@ -359,10 +364,6 @@ pub(super) struct DoctorArgs {
     /// Notification Provider of Flux that the sidecar reuses
     #[arg(long, value_parser = service_account, value_name = "NAMESPACE/NAME")]
     pub(super) status_provider: Option<String>,
-
-    /// Print for people or for programs
-    #[arg(long, value_enum, default_value = "human", value_name = "FORMAT")]
-    pub(super) output: Format,
 }
 
 #[derive(Debug, Args)]

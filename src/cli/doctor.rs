@@ -2,7 +2,7 @@
 
 mod rights;
 
-use std::{collections::BTreeSet, path::Path, process::ExitCode, sync::Arc};
+use std::{collections::BTreeSet, path::Path, process::ExitCode};
 
 use rights::Sidecar;
 
@@ -13,9 +13,9 @@ use super::{
 use crate::{
     canary::Defaults,
     cluster::{self, Cluster},
-    manifest::Resource,
+    manifest::{Resource, kustomize::Files as _},
     plan::{
-        self, Cache, Manifests, Settings,
+        self, Cache, Settings, TreeFiles,
         doctor::{self, Definitions, Denied, Ward},
     },
     repo::{Checkout, Options},
@@ -99,7 +99,7 @@ async fn admit(args: &DoctorArgs) -> Result<Ward, Failure> {
         });
     }
     if let Some(checkout) = &args.checkout {
-        ward.manifests = Some(manifests(checkout, args, &ward.defaults)?);
+        read(checkout, args, &mut ward)?;
     }
     Ok(ward)
 }
@@ -125,7 +125,8 @@ async fn denied(cluster: &Cluster, ward: &Ward, args: &DoctorArgs) -> Result<Vec
     Ok(denied)
 }
 
-fn manifests(dir: &Path, args: &DoctorArgs, defaults: &Defaults) -> Result<Arc<Manifests>, Failure> {
+/// Reads what the checkout declares, and the files that tell where that is written.
+fn read(dir: &Path, args: &DoctorArgs, ward: &mut Ward) -> Result<(), Failure> {
     let options = Options {
         branch: None,
         path: args.path.clone(),
@@ -137,14 +138,19 @@ fn manifests(dir: &Path, args: &DoctorArgs, defaults: &Defaults) -> Result<Arc<M
             .namespace
             .clone()
             .unwrap_or_else(|| "default".to_owned()),
-        defaults: defaults.clone(),
+        defaults: ward.defaults.clone(),
         ..Settings::default()
     };
     let newest = checkout.newest()?;
-    Ok(plan::manifests(
-        &checkout,
-        &Cache::default(),
-        &settings,
-        &newest.id,
-    )?)
+    let cache = Cache::default();
+    ward.manifests = Some(plan::manifests(&checkout, &cache, &settings, &newest.id)?);
+    let tree = checkout.tree(&newest.id)?;
+    let files = TreeFiles::new(&checkout, &cache, &tree);
+    for path in doctor::files_of_interest(ward) {
+        if let Ok(Some(file)) = files.file(&path) {
+            let text = String::from_utf8_lossy(file.bytes());
+            ward.sources.insert(path, doctor::read_source(&text));
+        }
+    }
+    Ok(files.check()?)
 }

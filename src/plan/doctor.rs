@@ -4,6 +4,9 @@
 mod canaries;
 mod drift;
 mod flux;
+mod git;
+mod made;
+mod routes;
 mod system;
 
 use std::{
@@ -13,10 +16,11 @@ use std::{
 };
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::Manifests;
 use crate::{
-    canary::Defaults,
+    canary::{Defaults, generated::HANDS_OFF},
     manifest::{Object, ObjectKey, Resource},
 };
 
@@ -71,6 +75,8 @@ pub struct Ward {
     pub denied: Vec<Denied>,
     /// What the checkout declares.
     pub manifests: Option<Arc<Manifests>>,
+    /// The documents of the files that rendered objects are made of, by path; those of [`files_of_interest`].
+    pub sources: BTreeMap<String, Vec<Value>>,
     /// What the flags say about canaries.
     pub defaults: Defaults,
 }
@@ -105,11 +111,24 @@ pub fn examine(ward: &Ward) -> Vec<Finding> {
     let mut found = Vec::new();
     system::examine(ward, &mut found);
     canaries::examine(ward, &mut found);
+    git::examine(ward, &mut found);
     flux::examine(ward, &mut found);
     drift::examine(ward, &mut found);
     found.sort();
     found.dedup();
     found
+}
+
+/// The files that tell where a rendered object has its fields from.
+#[must_use]
+pub fn files_of_interest(ward: &Ward) -> Vec<String> {
+    git::of_interest(ward)
+}
+
+/// Reads the documents of such a file; what cannot be read is left out.
+#[must_use]
+pub fn read_source(text: &str) -> Vec<Value> {
+    git::documents(text)
 }
 
 /// Whether something will fight.
@@ -155,8 +174,8 @@ impl fmt::Display for Finding {
 fn declared_by<'a>(object: &'a Object, path: &[&str]) -> Option<&'a str> {
     let entries = object.value().pointer("/metadata/managedFields")?.as_array()?;
     let pointer = format!("/f:{}", path.join("/f:"));
-    let declares = |entry: &&serde_json::Value| {
-        entry.get("operation").and_then(serde_json::Value::as_str) == Some("Apply")
+    let declares = |entry: &&Value| {
+        entry.get("operation").and_then(Value::as_str) == Some("Apply")
             && entry
                 .get("fieldsV1")
                 .is_some_and(|fields| fields.pointer(&pointer).is_some())
@@ -167,6 +186,19 @@ fn declared_by<'a>(object: &'a Object, path: &[&str]) -> Option<&'a str> {
         .filter_map(|entry| entry.get("manager")?.as_str());
     let mut managers = managers.filter(|manager| !manager.starts_with("serin"));
     managers.next()
+}
+
+/// How an object of Serin's is taken from Flux: out of git, and before that so that it is not pruned.
+fn let_go(key: &ObjectKey, what: &str) -> String {
+    let annotations: BTreeMap<&str, &str> = HANDS_OFF.into_iter().collect();
+    let patch = json!({"metadata": {"annotations": annotations}});
+    format!(
+        "take {what} out of git. Before that, so that it is not pruned:\nkubectl -n {} patch {} {} --type=merge -p {}",
+        key.namespace,
+        key.kind.to_lowercase(),
+        key.name,
+        quoted(&patch.to_string())
+    )
 }
 
 /// Quotes a text for a shell.

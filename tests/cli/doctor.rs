@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 
 use super::{
+    cluster::TestCluster,
     environment::{Running, TestEnvironment},
     web::WEB,
 };
@@ -68,6 +69,71 @@ fn a_cluster_is_examined_and_the_checkout_beside_it() {
       ]
     }
     "#);
+}
+
+#[test]
+fn what_an_overlay_adds_is_found_where_it_is_written_and_gone_with_the_fix() {
+    let env = TestEnvironment::new();
+    let overlay = "resources: [../base]\nreplicas:\n- {name: web, count: 3}\n";
+    let route = "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata:\n  name: web\n  annotations:\n    \
+                 zalando.org/backend-weights: '{\"web-canary\": 50, \"web-primary\": 50}'\nspec:\n  \
+                 defaultBackend: {service: {name: web, port: {number: 80}}}\n";
+    env.commit(
+        "Add web",
+        &[
+            ("base/web.yaml", WEB),
+            ("base/route.yaml", route),
+            ("base/kustomization.yaml", "resources: [web.yaml, route.yaml]\n"),
+            ("live/kustomization.yaml", overlay),
+        ],
+    );
+    let _cluster = TestCluster::start(&env);
+    let run = [
+        "run",
+        "--apply",
+        "--path",
+        "live",
+        "--kubeconfig",
+        "../kubeconfig",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let sidecar = Running::start(env.serin(&run));
+    sidecar.wait_for("Initialization done! web.default");
+    let doctor = [
+        "doctor",
+        "--kubeconfig",
+        "../kubeconfig",
+        "--checkout",
+        ".",
+        "--path",
+        "live",
+    ];
+    assert_snapshot!(env.show(&doctor), @"
+    exit 1
+    --- stdout
+    fight: Deployment/default/web: base/web.yaml:1 declares spec.replicas, which the rollout scales
+        take `web` of `replicas` out of live/kustomization.yaml
+
+    fight: Ingress/default/web: base/route.yaml:1 splits traffic by zalando.org/backend-weights, which the rollout does
+        in base/route.yaml: take the annotation zalando.org/backend-weights out; the rollout splits traffic by the Ingress that it makes
+
+    2 things here will fight with a rollout.
+    ");
+    env.edit(
+        "Let the rollout scale",
+        "live/kustomization.yaml",
+        "replicas:\n- {name: web, count: 3}\n",
+        "",
+    );
+    let annotation =
+        "  annotations:\n    zalando.org/backend-weights: '{\"web-canary\": 50, \"web-primary\": 50}'\n";
+    env.edit("Let the rollout split", "base/route.yaml", annotation, "");
+    assert_snapshot!(env.show(&doctor), @"
+    exit 0
+    --- stdout
+    Nothing here will fight with a rollout.
+    ");
 }
 
 #[test]

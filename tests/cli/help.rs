@@ -83,15 +83,15 @@ fn of_run() {
           --listen <ADDR>                  Address of /metrics, /healthz, /readyz and /notify [default:
                                            127.0.0.1:8080]
           --mesh-provider <NAME>           Router of canaries that name none [default: istio]
-          --metrics-server <URL>           Prometheus API of canaries that name none [default:
-                                           http://prometheus:9090]
           --selector-labels <LIST>         Labels that may select a target's pods; the first that does
                                            is rewritten for the primary [default:
                                            app,name,app.kubernetes.io/name]
-          --include-label-prefix <LIST>    Prefixes of labels and annotations that reach the primary; *
-                                           is all
           --enable-config-tracking <BOOL>  Track ConfigMaps and Secrets of targets [default: true]
                                            [possible values: true, false]
+          --metrics-server <URL>           Prometheus API of canaries that name none [default:
+                                           http://prometheus:9090]
+          --include-label-prefix <LIST>    Prefixes of labels and annotations that reach the primary; *
+                                           is all
           --no-cross-namespace-refs        Refuse references to other namespaces
           --drain <DURATION>               Time between routing away from a workload and scaling it down
                                            [default: 5s]
@@ -248,16 +248,39 @@ fn of_doctor() {
               Folder of the checkout that holds the manifests
           --service-account <NAMESPACE/NAME>
               Service account of the sidecar, whose rights are examined [default: who asks]
-          --mesh-provider <NAME>
-              Router of canaries that name none [default: istio]
-          --selector-labels <LIST>
-              Labels that may select a target's pods [default: app,name,app.kubernetes.io/name]
           --output <FORMAT>
               Print for people or for programs [default: human] [possible values: human, json]
       -h, --help
               Print help (see more with '--help')
       -V, --version
               Print version
+
+    How the sidecar is run:
+          --mesh-provider <NAME>
+              Router of canaries that name none [default: istio]
+          --selector-labels <LIST>
+              Labels that may select a target's pods; the first that does is rewritten for the primary
+              [default: app,name,app.kubernetes.io/name]
+          --enable-config-tracking <BOOL>
+              Track ConfigMaps and Secrets of targets [default: true] [possible values: true, false]
+          --flux <NAMESPACE/NAME>
+              Source of Flux: its artifacts are read, unless there is a --checkout; what its
+              Kustomizations have applied decides when a commit is live. A GitRepository, or
+              KIND/NAMESPACE/NAME
+          --flux-nudge
+              Ask Flux to fetch its source when the checkout has a commit before it
+          --apply
+              Apply the manifests of the checkout: for clusters where no Flux does
+          --lease[=<BOOL>]
+              Act only while holding a Lease [default: true in a cluster, false elsewhere] [possible
+              values: true, false]
+          --state-namespace <NAME>
+              Namespace of the Lease and of the state ConfigMap [default: the pod's, or --namespace, or
+              `default`]
+          --status-secret <NAMESPACE/NAME>
+              Secret that the sidecar has the forge's token from
+          --status-provider <NAMESPACE/NAME>
+              Notification Provider of Flux that the sidecar reuses
 
     Other options:
           --log-level <LEVEL>  Log to stderr: error, warn, info, debug, trace, or a filter such as

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Finding, Severity, Ward, declared_by, drift, flux};
+use super::{Finding, Severity, Ward, declared_by, drift, flux, made, routes};
 use crate::{
     canary::{Canary, SpecError},
     manifest::{Object, ObjectKey, Resource},
@@ -21,11 +21,12 @@ pub(super) fn examine(ward: &Ward, found: &mut Vec<Finding>) {
             Ok(canary) => {
                 found.extend(stalled(object));
                 found.extend(apex(ward, &canary));
+                routes::examine(ward, &canary, found);
+                found.extend(autoscalers(ward, &canary));
                 found.extend(target(ward, object, &canary));
             }
             Err(error) => found.push(invalid(object, &error)),
         }
-        found.extend(in_git(ward, object));
     }
     found.extend(
         targets
@@ -157,29 +158,18 @@ fn replicas(ward: &Ward, canary: &Object, target: &Object) -> Option<Finding> {
 
 /// The Services that Serin takes over must not be applied by another one too.
 fn apex(ward: &Ward, canary: &Canary) -> Option<Finding> {
-    let key = apex_key(canary)?;
+    let key = made::apex(canary)?;
     let service = ward.objects.get(&key)?;
     let manager = declared_by(service, &["spec", "selector"])?;
     if annotation(service, "kustomize.toolkit.fluxcd.io/reconcile") == "disabled" {
         return None;
     }
     let problem = format!("{manager} declares its selector, which Serin leads to the primary");
-    let patch = json!({"metadata": {"annotations": {"kustomize.toolkit.fluxcd.io/reconcile": "disabled",
-            "helm.toolkit.fluxcd.io/driftDetection": "disabled"}}});
-    let fix = format!(
-        "take the Service out of git: Serin makes it from spec.service of the Canary. Before that, so that it is not pruned:\n\
-             kubectl -n {} patch service {} --type=merge -p {}",
-        key.namespace,
-        key.name,
-        super::quoted(&patch.to_string())
+    let fix = super::let_go(
+        &key,
+        "the Service (Serin makes it from spec.service of the Canary)",
     );
     Some(finding(&key, "service", problem, fix))
-}
-
-/// The Service that Serin makes; a Canary of a Service leaves its apex to the user.
-fn apex_key(canary: &Canary) -> Option<ObjectKey> {
-    let made = canary.spec.target.kind.scales();
-    made.then(|| ObjectKey::new(Resource::SERVICE, &canary.namespace, &canary.spec.service.name))
 }
 
 fn annotation<'a>(object: &'a Object, name: &str) -> &'a str {
@@ -188,36 +178,34 @@ fn annotation<'a>(object: &'a Object, name: &str) -> &'a str {
     text.unwrap_or_default()
 }
 
-/// What the checkout declares, and a rollout changes.
-fn in_git(ward: &Ward, canary: &Object) -> Vec<Finding> {
-    let Some(manifests) = &ward.manifests else {
-        return Vec::new();
-    };
-    let mut found = Vec::new();
-    if let Some(key) = target_of(canary)
-        && let Some(placed) = manifests.objects.get(&key)
-        && placed.object.value().pointer("/spec/replicas").is_some()
-    {
-        let problem = format!(
-            "{}:{} declares spec.replicas, which the rollout scales",
-            placed.file, placed.line
-        );
-        let fix = format!("take `replicas` out of {}", placed.file);
-        found.push(finding(&key, "replicas-in-git", problem, fix));
-    }
-    if let Ok(parsed) = Canary::parse(canary, &ward.defaults)
-        && let Some(key) = apex_key(&parsed)
-        && let Some(placed) = manifests.objects.get(&key)
-    {
-        let problem = format!(
-            "{}:{} declares the Service that Serin makes",
-            placed.file, placed.line
-        );
-        let fix = format!(
-            "take the Service out of {}; spec.service of the Canary describes it",
-            placed.file
-        );
-        found.push(finding(&key, "service-in-git", problem, fix));
-    }
-    found
+/// Autoscalers that scale the target, which runs for the time of an analysis only.
+fn autoscalers(ward: &Ward, canary: &Canary) -> Vec<Finding> {
+    let target = &canary.spec.target;
+    let scale = ward.of(Resource::AUTOSCALER).filter(|autoscaler| {
+        autoscaler.namespace() == canary.namespace
+            && autoscaler.str_at("/spec/scaleTargetRef/kind") == target.kind.name()
+            && autoscaler.str_at("/spec/scaleTargetRef/name") == target.name
+    });
+    let found = scale.map(|autoscaler| {
+        let primary = canary.primary_name();
+        let patch = json!({"spec": {"scaleTargetRef": {"name": primary}}}).to_string();
+        let (name, namespace) = (autoscaler.name(), autoscaler.namespace());
+        let fix = match flux::applier(autoscaler) {
+            Some(owner) => {
+                format!("in git, in what {owner} applies: let spec.scaleTargetRef.name be {primary}")
+            }
+            None => format!(
+                "kubectl -n {namespace} patch hpa {name} --type=merge -p {}",
+                super::quoted(&patch)
+            ),
+        };
+        Finding {
+            severity: Severity::Note,
+            code: "autoscaler",
+            object: autoscaler.key().to_string(),
+            problem: format!("it scales {}, not {primary}, which has the traffic", target.name),
+            fix,
+        }
+    });
+    found.collect()
 }

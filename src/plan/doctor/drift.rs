@@ -3,9 +3,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Finding, Severity, Ward, flux, quoted};
+use super::{Finding, Severity, Ward, flux};
 use crate::{
-    canary::{DriftStatus, Status, generated::HANDS_OFF},
+    canary::{DriftStatus, Status},
     manifest::{Object, Resource},
 };
 
@@ -130,17 +130,5 @@ fn fix(ward: &Ward, canary: &Object, entry: &DriftStatus) -> String {
         return flux::fix_of_replicas(ward, object)
             .unwrap_or_else(|| format!("keep {} from scaling it: the rollout does", entry.manager));
     }
-    let annotations: serde_json::Map<String, serde_json::Value> = HANDS_OFF
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value.into()))
-        .collect();
-    let patch = serde_json::json!({"metadata": {"annotations": annotations}});
-    let kind = object.key().kind.to_lowercase();
-    format!(
-        "take it out of what {} applies; until then:\nkubectl -n {} patch {kind} {} --type=merge -p {}",
-        entry.applied_by.as_deref().unwrap_or(&entry.manager),
-        object.namespace(),
-        object.name(),
-        quoted(&patch.to_string())
-    )
+    super::let_go(&object.key(), &format!("the {}", object.key().kind))
 }

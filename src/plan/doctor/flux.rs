@@ -155,6 +155,12 @@ fn owner(object: &Object, group: &str, resource: Resource) -> Option<ObjectKey> 
     Some(ObjectKey::new(resource, label("namespace")?, label("name")?))
 }
 
+/// The object of Flux that applies an object.
+pub(super) fn applier(object: &Object) -> Option<ObjectKey> {
+    let kustomization = owner(object, "kustomize.toolkit.fluxcd.io", Resource::KUSTOMIZATION);
+    kustomization.or_else(|| owner(object, "helm.toolkit.fluxcd.io", Resource::HELM_RELEASE))
+}
+
 /// A command that appends to a list of an object of Flux; where that object comes from git itself, what to write there.
 fn change(object: &Object, kind: &str, path: &[&str], entry: &Value) -> String {
     let (name, namespace) = (object.name(), object.namespace());
