@@ -54,7 +54,7 @@ pub(super) enum Command {
     Render(RenderArgs),
     /// Say what in this cluster will fight with a rollout, with the exact fix
     #[command(after_help = "Exit codes: 0 nothing will fight, 1 something will.")]
-    Doctor(DoctorArgs),
+    Doctor(Box<DoctorArgs>),
     /// Print the outcomes of a commit
     #[command(
         after_help = "Exit codes: 0 all went well, 1 something failed, 4 not decided yet, 5 nothing was said."

@@ -6,7 +6,7 @@ use super::super::args::DoctorArgs;
 use crate::{
     canary::{Canary, Defaults, Provider},
     cluster::Access,
-    manifest::{ObjectKey, Resource},
+    manifest::{Object, ObjectKey, Resource},
     plan::{doctor::Ward, flux::Applier},
 };
 
@@ -21,7 +21,8 @@ pub(super) struct Sidecar {
     pub(super) track_configs: bool,
     pub(super) apply: bool,
     pub(super) flux: Option<ObjectKey>,
-    pub(super) nudge: bool,
+    /// The source that Flux is asked to fetch.
+    pub(super) nudged: Option<ObjectKey>,
     pub(super) lease: bool,
     /// None: not known, and not examined.
     pub(super) state_namespace: Option<String>,
@@ -47,7 +48,12 @@ impl Sidecar {
             track_configs: args.targets.enable_config_tracking,
             apply: args.applier.apply,
             flux: args.applier.flux.source.clone(),
-            nudge: args.applier.flux.nudge,
+            nudged: args
+                .applier
+                .flux
+                .source
+                .clone()
+                .filter(|_| args.applier.flux.nudge),
             lease: args.state.lease != Some(false),
             state_namespace: args
                 .state
@@ -61,7 +67,7 @@ impl Sidecar {
     /// Everything that it needs.
     pub(super) fn needs(&self, ward: &Ward) -> Vec<Access> {
         let mut needs = Vec::new();
-        let canaries: BTreeSet<&str> = canaries(ward).map(|object| object.namespace()).collect();
+        let canaries: BTreeSet<&str> = canaries(ward).map(Object::namespace).collect();
         for namespace in canaries {
             self.beside_canaries(ward, namespace, &mut needs);
         }
@@ -111,13 +117,13 @@ impl Sidecar {
     fn of_flux(&self, ward: &Ward, source: &ObjectKey, needs: &mut Vec<Access>) {
         let resource = source.resource().unwrap_or(Resource::GIT_REPOSITORY);
         ask(needs, &source.namespace, resource, "", READ);
-        if self.nudge {
+        if self.nudged.is_some() {
             ask(needs, &source.namespace, resource, "", &["patch"]);
         }
         let appliers = ward.objects.values().filter(|object| {
             object.key().resource() == Some(Resource::KUSTOMIZATION) && Applier::of(object, source).is_some()
         });
-        let mut namespaces: BTreeSet<&str> = appliers.map(|object| object.namespace()).collect();
+        let mut namespaces: BTreeSet<&str> = appliers.map(Object::namespace).collect();
         namespaces.insert(&source.namespace);
         for namespace in namespaces {
             ask(needs, namespace, Resource::KUSTOMIZATION, "", READ);
@@ -125,7 +131,7 @@ impl Sidecar {
     }
 }
 
-fn canaries(ward: &Ward) -> impl Iterator<Item = &crate::manifest::Object> {
+fn canaries(ward: &Ward) -> impl Iterator<Item = &Object> {
     let of_kind = ward.objects.iter();
     of_kind
         .filter(|(key, _)| key.resource() == Some(Resource::CANARY))
@@ -161,7 +167,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::manifest::{Object, documents};
+    use crate::manifest::documents;
 
     fn ward() -> Ward {
         let mut ward = Ward::default();
@@ -182,7 +188,7 @@ mod tests {
             track_configs: true,
             apply: true,
             flux: None,
-            nudge: false,
+            nudged: None,
             lease: true,
             state_namespace: Some("flux-system".to_owned()),
             lenders: vec![ObjectKey::new(Resource::SECRET, "flux-system", "serin-forge")],
@@ -256,10 +262,11 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_what_deploy_grants() {
+        let source = ObjectKey::new(Resource::GIT_REPOSITORY, "flux-system", "apps");
         let flux = Sidecar {
             apply: false,
-            flux: Some(ObjectKey::new(Resource::GIT_REPOSITORY, "flux-system", "apps")),
-            nudge: true,
+            flux: Some(source.clone()),
+            nudged: Some(source),
             lenders: Vec::new(),
             ..everything()
         };

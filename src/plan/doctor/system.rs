@@ -97,15 +97,18 @@ fn limit(container: &Value) -> Option<&str> {
     given.filter(|namespace| !namespace.is_empty())
 }
 
+/// Verbs by group, resource and name.
+type Rules<'a> = BTreeMap<(&'a str, &'a str, &'a str), BTreeSet<&'a str>>;
+
 /// One finding per namespace, with the rule that is missing.
 fn rights(denied: &[Denied]) -> Vec<Finding> {
-    let mut rules: BTreeMap<&str, BTreeMap<(&str, &str, &str), BTreeSet<&str>>> = BTreeMap::new();
+    let mut rules: BTreeMap<&str, Rules<'_>> = BTreeMap::new();
     for one in denied {
         let rule = rules.entry(&one.namespace).or_default();
         let verbs = rule.entry((&one.group, &one.resource, &one.name)).or_default();
         verbs.insert(&one.verb);
     }
-    let finding = |(namespace, rule): (&str, BTreeMap<(&str, &str, &str), BTreeSet<&str>>)| {
+    let finding = |(namespace, rule): (&str, Rules<'_>)| {
         let lines = rule.iter().map(|((group, resource, name), verbs)| {
             let verbs: Vec<&str> = verbs.iter().copied().collect();
             let group = if group.is_empty() { "\"\"" } else { group };
