@@ -72,11 +72,9 @@ fn written(ward: &Ward, manifests: &Manifests, canary: &Canary) -> Vec<Finding> 
 /// Ingresses that route past the weights.
 fn routed(ward: &Ward, manifests: &Manifests, canary: &Canary) -> Vec<Finding> {
     let copy = made::copy(canary);
-    let ingresses = manifests.objects.iter().filter(|(key, _)| {
-        key.resource() == Some(Resource::INGRESS)
-            && key.namespace == canary.namespace
-            && copy.as_ref() != Some(&***key)
-    });
+    let ingresses = manifests.objects.of(Resource::INGRESS);
+    let ingresses =
+        ingresses.filter(|(key, _)| key.namespace == canary.namespace && copy.as_ref() != Some(*key));
     let found = ingresses.filter_map(|(key, placed)| {
         let past = routes::past(canary, &placed.object)?;
         let mut at: Vec<String> = sources(ward, key, placed, What::Whole)

@@ -6,7 +6,10 @@ use super::{
     super::{examine, is_sick},
     *,
 };
-use crate::manifest::Object;
+use crate::{
+    manifest::Object,
+    plan::part::{Part, PartName},
+};
 
 fn canary() -> Value {
     json!({"apiVersion": "flagger.app/v1beta1", "kind": "Canary",
@@ -30,12 +33,12 @@ fn declare(ward: &mut Ward, object: Value, sources: &[(&str, &str)]) {
         secret: false,
         root: (!root.is_empty()).then(|| Arc::new(root)),
     };
-    let mut manifests = ward
-        .manifests
-        .take()
-        .map_or_else(Manifests::default, |known| (*known).clone());
-    manifests.objects.insert(key, placed);
-    ward.manifests = Some(Arc::new(manifests));
+    let known = ward.manifests.take();
+    let mut parts = known.map(|known| known.parts.clone()).unwrap_or_default();
+    let mut part = Part::new(PartName::File(format!("{}.yaml", parts.len())), BTreeSet::new());
+    part.objects.push((key, placed));
+    parts.push(Arc::new(part));
+    ward.manifests = Some(Arc::new(Manifests::of(parts, Vec::new(), &Manifests::default())));
     for (file, text) in sources {
         ward.sources.insert((*file).to_owned(), documents(text));
     }
