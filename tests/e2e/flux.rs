@@ -162,6 +162,7 @@ async fn replicas_in_git_fight_and_the_fix_of_doctor_ends_it() -> anyhow::Result
     };
     scene.eventually("Flux scales the target back", fights).await?;
     set_back_is_told(&scene).await?;
+    rights_are_asked_for(&scene)?;
     let (code, found) = scene.doctor()?;
     ensure!(code == Some(1), "serin doctor exits with {code:?}: {found}");
     let finding = found
@@ -215,6 +216,29 @@ async fn set_back_is_told(scene: &Scene) -> anyhow::Result<()> {
          Deployment/test/podinfo, which the rollout sets: it is put back. The fix: serin doctor -n test"
     );
     ensure!(texts == [&wanted], "the events are {texts:?}");
+    let log = scene.lab.log("serin");
+    ensure!(
+        log.matches(&wanted).count() == 1,
+        "the log does not say once what the event says"
+    );
+    Ok(())
+}
+
+/// With the rights of `deploy/`, the sidecar may do what it needs, and the doctor names what it would need beyond them.
+fn rights_are_asked_for(scene: &Scene) -> anyhow::Result<()> {
+    let flux = format!("--flux={STATE_NAMESPACE}/{REPOSITORY}");
+    let missing = scene.missing_rights(&[&flux])?;
+    ensure!(
+        missing.is_empty(),
+        "deploy/flux.yaml grants too little: {missing:#?}"
+    );
+    let secret = format!("--status-secret={STATE_NAMESPACE}/unknown");
+    let missing = scene.missing_rights(&[&flux, &secret])?;
+    let fix = missing.first().and_then(|finding| finding["fix"].as_str());
+    ensure!(
+        fix.is_some_and(|fix| fix.contains("resources: [secrets]\n  resourceNames: [unknown]")),
+        "the doctor says {missing:#?}"
+    );
     Ok(())
 }
 

@@ -310,10 +310,27 @@ impl Scene {
 
     /// Runs `serin doctor` as the administrator: the exit code, and what it finds.
     pub(crate) fn doctor(&self) -> anyhow::Result<(Option<i32>, Value)> {
+        self.doctor_as(ADMIN, &[])
+    }
+
+    /// Runs it with the rights of the sidecar, and flags that it is run with: what it says about rights.
+    pub(crate) fn missing_rights(&self, flags: &[&str]) -> anyhow::Result<Vec<Value>> {
+        let state = format!("--state-namespace={STATE_NAMESPACE}");
+        let flags = [&["--namespace=test", state.as_str()], flags].concat();
+        let (_, found) = self.doctor_as(SERIN, &flags)?;
+        let found = found["findings"].as_array().cloned().unwrap_or_default();
+        Ok(found
+            .into_iter()
+            .filter(|finding| finding["code"] == "rbac")
+            .collect())
+    }
+
+    fn doctor_as(&self, user: &str, flags: &[&str]) -> anyhow::Result<(Option<i32>, Value)> {
         let mut command = hermetic(Path::new(serin()), self.folder.path());
         command
             .args(["doctor", "--output=json"])
-            .arg(flag("kubeconfig", &self.lab.kubeconfig_for(ADMIN)));
+            .args(flags)
+            .arg(flag("kubeconfig", &self.lab.kubeconfig_for(user)));
         let done = command.output()?;
         let found = serde_json::from_slice(&done.stdout)
             .with_context(|| String::from_utf8_lossy(&done.stderr).into_owned())?;

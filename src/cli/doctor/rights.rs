@@ -7,7 +7,11 @@ use crate::{
     canary::{Canary, Defaults, Provider},
     cluster::Access,
     manifest::{Object, ObjectKey, Resource},
-    plan::{doctor::Ward, flux::Applier},
+    plan::{
+        doctor::Ward,
+        flux::{Applier, Release},
+        target_of,
+    },
 };
 
 const READ: &[&str] = &["get", "list", "watch"];
@@ -128,7 +132,19 @@ impl Sidecar {
         for namespace in namespaces {
             ask(needs, namespace, Resource::KUSTOMIZATION, "", READ);
         }
+        for namespace in releases(ward) {
+            ask(needs, &namespace, Resource::HELM_RELEASE, "", READ);
+        }
     }
+}
+
+/// The namespaces of the HelmReleases that targets are of.
+fn releases(ward: &Ward) -> BTreeSet<String> {
+    let targets = canaries(ward).filter_map(|canary| ward.objects.get(&target_of(canary)?));
+    targets
+        .filter_map(Release::of_target)
+        .map(|release| release.namespace)
+        .collect()
 }
 
 fn canaries(ward: &Ward) -> impl Iterator<Item = &Object> {
@@ -179,7 +195,9 @@ mod tests {
         let kustomization = json!({"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
             "metadata": {"name": "apps", "namespace": "flux-system"},
             "spec": {"sourceRef": {"kind": "GitRepository", "name": "apps"}}});
-        ward.admit([canary, kustomization].map(Object::from));
+        let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "podinfo",
+            "namespace": "test", "labels": {"helm.toolkit.fluxcd.io/namespace": "shop", "helm.toolkit.fluxcd.io/name": "podinfo"}}});
+        ward.admit([canary, kustomization, target].map(Object::from));
         ward
     }
 

@@ -160,11 +160,17 @@ fn replicas(ward: &Ward, canary: &Object, target: &Object) -> Option<Finding> {
 fn apex(ward: &Ward, canary: &Canary) -> Option<Finding> {
     let key = made::apex(canary)?;
     let service = ward.objects.get(&key)?;
-    let manager = declared_by(service, &["spec", "selector"])?;
+    let fields = ["selector", "ports"];
+    let (field, manager) = fields
+        .into_iter()
+        .find_map(|field| Some((field, declared_by(service, &["spec", field])?)))?;
     if annotation(service, "kustomize.toolkit.fluxcd.io/reconcile") == "disabled" {
         return None;
     }
-    let problem = format!("{manager} declares its selector, which Serin leads to the primary");
+    let problem = match field {
+        "selector" => format!("{manager} declares its selector, which Serin leads to the primary"),
+        _ => format!("{manager} declares its ports, which Serin has from the Canary"),
+    };
     let fix = super::let_go(
         &key,
         "the Service (Serin makes it from spec.service of the Canary)",

@@ -203,6 +203,9 @@ fn an_apex_service_that_flux_applies_is_found_until_it_is_let_go() {
     );
     let found = examine(&ward([canary(), target(), service.clone()]));
     assert_eq!(codes(&found), ["service"]);
+    let mut ports = service.clone();
+    ports["metadata"]["managedFields"][0]["fieldsV1"] = json!({"f:spec": {"f:ports": {}}});
+    assert_eq!(codes(&examine(&ward([canary(), target(), ports]))), ["service"]);
     service["metadata"]["annotations"] = json!({"kustomize.toolkit.fluxcd.io/reconcile": "disabled"});
     assert_eq!(examine(&ward([canary(), target(), service])), []);
 }
