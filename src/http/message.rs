@@ -5,6 +5,7 @@ use std::{fmt, time::Duration};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
@@ -204,11 +205,26 @@ impl Response {
         excerpt(&String::from_utf8_lossy(&self.body), 200)
     }
 
-    /// Returns the header `Retry-After`, if it is a number of seconds.
+    /// Returns how long to wait by the header `Retry-After`: a number of seconds, or a date, which is that of the
+    /// server's own clock, where it tells it.
     #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-        seconds.parse().ok().map(Duration::from_secs)
+    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        let text = |name| self.headers.get(name)?.to_str().ok().map(str::trim);
+        let asked = text(header::RETRY_AFTER)?;
+        if let Ok(seconds) = asked.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let date = |text: &str| Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp());
+        let from = text(header::DATE).and_then(date).unwrap_or(now);
+        let seconds = date(asked)?.duration_since(from).as_secs();
+        Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    }
+
+    /// Whether it can be an answer of an API that speaks JSON: what stands in between (a proxy, a page where people
+    /// sign in) answers with pages.
+    #[must_use]
+    pub fn may_be_json(&self) -> bool {
+        matches!(self.body.trim_ascii_start().first(), None | Some(b'{' | b'['))
     }
 }
 
@@ -277,6 +293,33 @@ mod tests {
         let request = Request::get("http://x").unwrap();
         assert!(request.clone().header("x", "a\r\nb: c").is_err());
         assert!(request.header("x y", "a").is_err());
+    }
+
+    #[test]
+    fn a_server_says_when_to_come_back_in_seconds_or_by_a_date() {
+        let now: Timestamp = "2015-10-21T07:28:00Z".parse().unwrap();
+        let asked = |headers: &[(HeaderName, &'static str)]| {
+            let headers = headers
+                .iter()
+                .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+            let response = Response {
+                status: 429,
+                headers: headers.collect(),
+                body: Bytes::new(),
+            };
+            response.retry_after(now).map(|pause| pause.as_secs())
+        };
+        let at = |value| (header::RETRY_AFTER, value);
+        assert_eq!(asked(&[at(" 90 ")]), Some(90));
+        assert_eq!(asked(&[at("Wed, 21 Oct 2015 07:29:30 GMT")]), Some(90));
+        assert_eq!(asked(&[at("Wed, 21 Oct 2015 07:00:00 GMT")]), Some(0));
+        let its_clock = (header::DATE, "Wed, 21 Oct 2015 08:28:00 GMT");
+        assert_eq!(
+            asked(&[at("Wed, 21 Oct 2015 08:28:10 GMT"), its_clock]),
+            Some(10)
+        );
+        assert_eq!(asked(&[at("soon")]), None);
+        assert_eq!(asked(&[]), None);
     }
 
     #[test]

@@ -130,7 +130,11 @@ fn check(call: &Call<'_>, caller: Caller, secret: &Secret, now: Timestamp) -> Re
     match caller {
         Caller::Gitea => {
             let own = header("x-gitea-signature").or_else(|| header("x-forgejo-signature"));
-            signed(own, "", call.body)
+            // Of a form they sign what is in it.
+            match is_form(call).then(|| payload(call)).flatten() {
+                Some(payload) => signed(own, "", payload.as_bytes()),
+                None => signed(own, "", call.body),
+            }
         }
         Caller::GitHub => signed(header("x-hub-signature-256"), "sha256=", call.body),
         Caller::GitLab => {
@@ -201,23 +205,28 @@ impl Named {
     }
 }
 
-/// Reads the body of a push.
-fn push(call: &Call<'_>, caller: Caller) -> Result<Push, &'static str> {
-    let is_form = (call.header)("content-type").is_some_and(|kind| {
+fn is_form(call: &Call<'_>) -> bool {
+    (call.header)("content-type").is_some_and(|kind| {
         kind.trim_start()
             .to_ascii_lowercase()
             .starts_with("application/x-www-form-urlencoded")
-    });
-    let field = || {
-        let mut pairs = url::form_urlencoded::parse(call.body);
-        pairs
-            .find(|(name, _)| name == "payload")
-            .map(|(_, value)| value.into_owned())
-    };
+    })
+}
+
+/// The JSON in a form.
+fn payload(call: &Call<'_>) -> Option<String> {
+    let mut pairs = url::form_urlencoded::parse(call.body);
+    let found = pairs.find(|(name, _)| name == "payload");
+    found.map(|(_, value)| value.into_owned())
+}
+
+/// Reads the body of a push.
+fn push(call: &Call<'_>, caller: Caller) -> Result<Push, &'static str> {
+    let is_form = is_form(call);
     let body = match caller {
         // A call of our own needs to say nothing.
         Caller::Generic if is_form || call.body.trim_ascii().is_empty() => return Ok(Push::default()),
-        Caller::GitHub | Caller::Gitea if is_form => field().ok_or("the form has no payload")?.into_bytes(),
+        Caller::GitHub | Caller::Gitea if is_form => payload(call).ok_or("the form has no payload")?.into_bytes(),
         _ => call.body.to_owned(),
     };
     if !body.trim_ascii_start().starts_with(b"{") {

@@ -196,6 +196,13 @@ impl Api {
         if self.leads_to_sign_in && matches!(response.status, 203 | 302) {
             response.status = 401;
         }
+        if response.is_success() && !response.may_be_json() {
+            return Err(ForgeError::Unavailable {
+                forge: self.forge(),
+                text: format!("it answered {} with a page: {}", response.status, response.text()),
+                retry_after: None,
+            });
+        }
         Ok((response, secret))
     }
 

@@ -126,11 +126,9 @@ impl ForgeError {
     /// Makes the error of a request that had no response.
     pub(super) fn of_http(forge: &str, error: &http::Error) -> Self {
         match error.class() {
-            Class::Retry(_) => Self::Unavailable {
-                forge: forge.to_owned(),
-                text: error.to_string(),
-                retry_after: None,
-            },
+            // The request arrived, whatever came back is no reason to leave the forge alone.
+            _ if matches!(error, http::Error::TooLarge { .. }) => unavailable(forge, error),
+            Class::Retry(_) => unavailable(forge, error),
             _ => Self::Config {
                 forge: forge.to_owned(),
                 text: error.to_string(),
@@ -198,6 +196,14 @@ impl Classified for ForgeError {
             Self::Config { hint, .. } => hint.clone(),
             Self::Invalid { .. } | Self::Unavailable { .. } | Self::Contended { .. } => return None,
         })
+    }
+}
+
+fn unavailable(forge: &str, error: &http::Error) -> ForgeError {
+    ForgeError::Unavailable {
+        forge: forge.to_owned(),
+        text: error.to_string(),
+        retry_after: None,
     }
 }
 

@@ -111,6 +111,9 @@ pub(super) fn prepare(command: &mut GitCommand, remote: &Remote) -> Result<(), G
     add(command, "http.lowSpeedTime", "30");
     // None of the repository's own.
     add(command, "credential.helper", "");
+    if let (Some(origin), Some(user)) = (url.origin(), url.user()) {
+        add(command, format!("credential.{origin}.username"), user);
+    }
     let mut ssh = vec!["ssh -F /dev/null -o BatchMode=yes -o ConnectTimeout=20".to_owned()];
     match &remote.credentials {
         Credentials::None => {}

@@ -11,6 +11,9 @@ pub enum ParseUrlError {
     /// It holds a password, which would end up in process lists and logs.
     #[error("it holds a password, which process lists and logs would show")]
     Password,
+    /// It holds a query, where tokens are put, too.
+    #[error("it holds a query, which process lists and logs would show")]
+    Query,
 }
 
 impl ParseUrlError {
@@ -21,12 +24,13 @@ impl ParseUrlError {
             Self::Unknown => {
                 "give one such as https://git.example.com/team/apps or git@git.example.com:team/apps"
             }
-            Self::Password => "take it out, and give it with --repo-token-file FILE",
+            Self::Password | Self::Query => "take it out, and give it with --repo-token-file FILE",
         }
     }
 }
 
-/// The address of a remote. It holds no secret, and can be printed.
+/// The address of a remote. It holds no secret, and can be printed: over HTTP the user, whom some write as the token
+/// itself, is kept beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteUrl {
     text: String,
@@ -155,11 +159,20 @@ impl FromStr for RemoteUrl {
         if user.is_some_and(|user| user.contains(':')) {
             return Err(ParseUrlError::Password);
         }
+        let is_ssh = scheme == Scheme::Ssh;
+        if !is_ssh && path.contains(['?', '#']) {
+            return Err(ParseUrlError::Query);
+        }
         if !is_host(host) || path.is_empty() || user.is_some_and(|user| user.starts_with('-')) {
             return Err(ParseUrlError::Unknown);
         }
+        let shown = if is_ssh {
+            text.to_owned()
+        } else {
+            format!("{}://{host}/{path}", scheme.name())
+        };
         Ok(Self {
-            text: text.to_owned(),
+            text: shown,
             scheme,
             user: user.filter(|user| !user.is_empty()).map(str::to_owned),
             host: host.to_owned(),
@@ -240,7 +253,7 @@ mod tests {
                 (url.scheme(), url.user(), url.origin().as_deref(), url.name()),
                 (scheme, user, origin, name)
             );
-            assert_eq!(url.to_string(), text);
+            assert_eq!(url.to_string(), text.replace("bot@", ""));
         }
         for (text, path) in [
             ("https://git.example.com/git/team/apps.git/", "git/team/apps"),
@@ -273,5 +286,7 @@ mod tests {
         let refused = url("https://bot:hunter2@h/x").unwrap_err();
         assert_eq!(refused, ParseUrlError::Password);
         assert!(!refused.to_string().contains("hunter2"));
+        assert_eq!(url("https://h/x?private_token=hunter2"), Err(ParseUrlError::Query));
+        assert_eq!(url("https://h/x#hunter2"), Err(ParseUrlError::Query));
     }
 }

@@ -332,3 +332,21 @@ fn nonsense_is_refused_without_a_crash() {
         assert!(matches!(verdict, Verdict::Refuse(_)), "{signature}");
     }
 }
+
+/// GitHub signs the form, Gitea and Forgejo what is in it (`newDefaultRequest` there).
+#[test]
+fn gitea_signs_what_is_in_a_form() {
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    let form = form.append_pair("payload", GITEA).finish();
+    let judge = |signed: &str| {
+        let signature = signature(signed.as_bytes());
+        let headers = [
+            ("x-gitea-event", "push"),
+            ("x-gitea-signature", signature.as_str()),
+            ("content-type", "application/x-www-form-urlencoded"),
+        ];
+        judged(&headers, form.as_bytes(), Some(&secret()), &following("main"))
+    };
+    assert_eq!(judge(GITEA), Verdict::Look);
+    assert_eq!(judge(GITHUB), Verdict::Refuse("the signature is wrong"));
+}

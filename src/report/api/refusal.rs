@@ -30,17 +30,23 @@ impl Api {
                 hint: "check --status-repo and --status-url".to_owned(),
             },
             401 => ForgeError::Unauthorized { forge },
-            403 | 429 if is_limited(response, &text) => unavailable(Some(self.pause(response))),
+            403 | 429 if self.is_limited(response, &text) => unavailable(Some(self.pause(response))),
             403 => ForgeError::Forbidden {
                 forge,
                 repository,
                 text,
             },
             404 | 410 => ForgeError::NoRepository { forge, repository },
-            408 | 409 | 423 | 425 | 500.. => unavailable(response.retry_after()),
-            status => ForgeError::Invalid {
+            408 | 409 | 423 | 425 | 500.. => unavailable(response.retry_after(self.remote.clock.now())),
+            status @ (400 | 413 | 414 | 415 | 422) if response.may_be_json() => ForgeError::Invalid {
                 forge,
                 text: format!("it answered {status}: {text}"),
+            },
+            // Not about the status: what stands between us and the forge says so.
+            status => ForgeError::Config {
+                forge,
+                text: format!("it answered {status}: {text}"),
+                hint: "check --status-url, and what stands in front of the forge".to_owned(),
             },
         }
     }
@@ -86,7 +92,7 @@ impl Api {
     }
 
     fn pause(&self, response: &Response) -> Duration {
-        if let Some(asked) = response.retry_after() {
+        if let Some(asked) = response.retry_after(self.remote.clock.now()) {
             return asked;
         }
         let remaining = ["x-ratelimit-remaining", "ratelimit-remaining"];
@@ -101,14 +107,14 @@ impl Api {
             _ => LIMITED,
         }
     }
-}
 
-/// A 403 is about the number of requests only if the forge says so.
-fn is_limited(response: &Response, text: &str) -> bool {
-    response.status == 429
-        || response.retry_after().is_some()
-        || number(response, "x-ratelimit-remaining") == Some(0)
-        || text.to_lowercase().contains("rate limit")
+    /// A 403 is about the number of requests only if the forge says so.
+    fn is_limited(&self, response: &Response, text: &str) -> bool {
+        response.status == 429
+            || response.retry_after(self.remote.clock.now()).is_some()
+            || number(response, "x-ratelimit-remaining") == Some(0)
+            || text.to_lowercase().contains("rate limit")
+    }
 }
 
 fn number(response: &Response, header: &str) -> Option<i64> {

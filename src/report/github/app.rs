@@ -177,7 +177,7 @@ impl Tokens {
                 self.key.id
             ))),
             // The repository does not belong to the installation, or the App is suspended.
-            403 | 422 if response.retry_after().is_none() && !text.to_lowercase().contains("rate limit") => {
+            403 | 422 if response.retry_after(self.clock.now()).is_none() && !text.to_lowercase().contains("rate limit") => {
                 Err(config(&format!(
                     "App {} gets no token for {}/{}: {text}",
                     self.key.id, self.owner, self.name
@@ -185,7 +185,7 @@ impl Tokens {
             }
             status => Err(unavailable(
                 format!("it answered {status} to a GitHub App: {text}"),
-                response.retry_after(),
+                response.retry_after(self.clock.now()),
             )),
         }
     }

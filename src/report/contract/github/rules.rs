@@ -59,6 +59,12 @@ async fn a_403_is_tried_again_only_with_evidence_that_it_is_about_the_number_of_
         (said(403, "slow down").header("retry-after", 90), 90),
         (said(429, "slow down").header("retry-after", 7), 7),
         (
+            said(429, "slow down")
+                .header("retry-after", "Wed, 21 Oct 2015 07:28:45 GMT")
+                .header("date", "Wed, 21 Oct 2015 07:28:00 GMT"),
+            45,
+        ),
+        (
             said(403, "Forbidden")
                 .header("x-ratelimit-remaining", 0)
                 .header("x-ratelimit-reset", now + 1200),
@@ -80,6 +86,23 @@ async fn a_403_is_tried_again_only_with_evidence_that_it_is_about_the_number_of_
     }
     for code in [413, 415, 422] {
         assert!(refused_with(said(code, "no")).await.is_final(), "{code}");
+    }
+}
+
+/// What stands in front of a forge (a proxy, a page where people sign in, a server that wants a certificate) is not
+/// the forge: a status that it has answered is owed still.
+#[tokio::test(start_paused = true)]
+async fn what_is_not_the_forges_own_answer_gives_no_status_up() {
+    let page = |status| Reply::new(status, json!("<html>Please sign in</html>"));
+    let huge = Reply::new(201, json!({ "description": "x".repeat(2 << 20) }));
+    for reply in [page(200), huge] {
+        let error = refused_with(reply).await;
+        assert!(error.is_doubtful() && !error.is_final(), "{error}");
+    }
+    for code in [400, 402, 405, 407, 418, 422, 451] {
+        let error = refused_with(page(code)).await;
+        assert!(matches!(error, ForgeError::Config { .. }), "{code}: {error}");
+        assert!(error.to_string().contains("Please sign in"), "{error}");
     }
 }
 
