@@ -314,10 +314,7 @@ mod tests {
         assert_eq!(asked(&[at("Wed, 21 Oct 2015 07:29:30 GMT")]), Some(90));
         assert_eq!(asked(&[at("Wed, 21 Oct 2015 07:00:00 GMT")]), Some(0));
         let its_clock = (header::DATE, "Wed, 21 Oct 2015 08:28:00 GMT");
-        assert_eq!(
-            asked(&[at("Wed, 21 Oct 2015 08:28:10 GMT"), its_clock]),
-            Some(10)
-        );
+        assert_eq!(asked(&[at("Wed, 21 Oct 2015 08:28:10 GMT"), its_clock]), Some(10));
         assert_eq!(asked(&[at("soon")]), None);
         assert_eq!(asked(&[]), None);
     }

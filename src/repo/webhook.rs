@@ -226,7 +226,9 @@ fn push(call: &Call<'_>, caller: Caller) -> Result<Push, &'static str> {
     let body = match caller {
         // A call of our own needs to say nothing.
         Caller::Generic if is_form || call.body.trim_ascii().is_empty() => return Ok(Push::default()),
-        Caller::GitHub | Caller::Gitea if is_form => payload(call).ok_or("the form has no payload")?.into_bytes(),
+        Caller::GitHub | Caller::Gitea if is_form => {
+            payload(call).ok_or("the form has no payload")?.into_bytes()
+        }
         _ => call.body.to_owned(),
     };
     if !body.trim_ascii_start().starts_with(b"{") {

@@ -286,7 +286,10 @@ mod tests {
         let refused = url("https://bot:hunter2@h/x").unwrap_err();
         assert_eq!(refused, ParseUrlError::Password);
         assert!(!refused.to_string().contains("hunter2"));
-        assert_eq!(url("https://h/x?private_token=hunter2"), Err(ParseUrlError::Query));
+        assert_eq!(
+            url("https://h/x?private_token=hunter2"),
+            Err(ParseUrlError::Query)
+        );
         assert_eq!(url("https://h/x#hunter2"), Err(ParseUrlError::Query));
     }
 }

@@ -177,7 +177,10 @@ impl Tokens {
                 self.key.id
             ))),
             // The repository does not belong to the installation, or the App is suspended.
-            403 | 422 if response.retry_after(self.clock.now()).is_none() && !text.to_lowercase().contains("rate limit") => {
+            403 | 422
+                if response.retry_after(self.clock.now()).is_none()
+                    && !text.to_lowercase().contains("rate limit") =>
+            {
                 Err(config(&format!(
                     "App {} gets no token for {}/{}: {text}",
                     self.key.id, self.owner, self.name
