@@ -21,6 +21,29 @@ fn sign_with_a_key(env: &TestEnvironment) {
     }
 }
 
+const RUN: [&str; 6] = [
+    "run",
+    "--apply",
+    "--kubeconfig",
+    "../kubeconfig",
+    "--listen",
+    "127.0.0.1:0",
+];
+const VERIFIED: [&str; 3] = ["--require-verified", "--verify-keys", "../ada.pub"];
+
+fn cluster(env: &TestEnvironment) -> Running {
+    let args = [
+        "cluster",
+        "--listen",
+        "127.0.0.1:0",
+        "--write-kubeconfig",
+        "../kubeconfig",
+    ];
+    let cluster = Running::start(env.serin(&args));
+    cluster.wait_for("Kubernetes API on");
+    cluster
+}
+
 fn unsigned(env: &TestEnvironment, path: &str, from: &str, to: &str) -> String {
     env.git(&["config", "commit.gpgSign", "false"]);
     let commit = env.edit("Nobody signed this", path, from, to);
@@ -33,26 +56,8 @@ fn a_signed_commit_is_rolled_out_and_an_unsigned_one_is_not() {
     let env = TestEnvironment::new();
     sign_with_a_key(&env);
     let first = env.commit("Add web", &[("web.yaml", WEB)]);
-    let cluster = [
-        "cluster",
-        "--listen",
-        "127.0.0.1:0",
-        "--write-kubeconfig",
-        "../kubeconfig",
-    ];
-    let cluster = Running::start(env.serin(&cluster));
-    cluster.wait_for("Kubernetes API on");
-    let args = [
-        "run",
-        "--apply",
-        "--kubeconfig",
-        "../kubeconfig",
-        "--listen",
-        "127.0.0.1:0",
-        "--require-verified",
-        "--verify-keys",
-        "../ada.pub",
-    ];
+    let _cluster = cluster(&env);
+    let args = [RUN.as_slice(), &VERIFIED].concat();
     let mut sidecar = Running::start(env.serin(&args));
     sidecar.wait_for("Initialization done! web.default");
     assert!(decided(&env, &first).contains("default/web: initialized"));
@@ -75,6 +80,32 @@ fn a_signed_commit_is_rolled_out_and_an_unsigned_one_is_not() {
     assert!(said.contains("promoted, 3 checks passed"), "{said}");
     let said = decided(&env, &bad);
     assert!(said.contains("not verified"), "{said}");
+    assert_eq!(sidecar.end(), Some(0));
+}
+
+#[test]
+fn turned_on_later_it_judges_what_comes_from_then_on() {
+    let env = TestEnvironment::new();
+    sign_with_a_key(&env);
+    env.git(&["config", "commit.gpgSign", "false"]);
+    env.commit("Add web, and nobody signed this", &[("web.yaml", WEB)]);
+    env.git(&["config", "commit.gpgSign", "true"]);
+    let _cluster = cluster(&env);
+    let mut sidecar = Running::start(env.serin(&RUN));
+    sidecar.wait_for("Initialization done! web.default");
+    sidecar.kill();
+
+    let verified = [RUN.as_slice(), &VERIFIED].concat();
+    let mut sidecar = Running::start(env.serin(&verified));
+    let told = sidecar.wait_for("What runs already is not verified.");
+    assert!(told.contains("it is not signed"), "{told}");
+    let bad = unsigned(&env, "web.yaml", "web:1", "web:2");
+    sidecar.wait_for("Not verified: nothing is done.");
+    env.git(&["revert", "--no-edit", "HEAD"]);
+    let good = env.edit("Update web", "web.yaml", "web:1", "web:3");
+    sidecar.wait_for("Promotion completed!");
+    assert!(decided(&env, &good).contains("promoted, 3 checks passed"));
+    assert!(decided(&env, &bad).contains("not verified: it is not signed"));
     assert_eq!(sidecar.end(), Some(0));
 }
 

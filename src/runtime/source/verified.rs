@@ -124,6 +124,10 @@ impl Source {
             refused.push(plan.to.id.clone());
         }
         refused.retain(|commit| self.reports.is_refused(commit));
+        self.reports.refusals_stand();
+        if refused.is_empty() {
+            return refused;
+        }
         let (repository, newest) = (Arc::clone(&self.repository), plan.to.id.clone());
         let work = move || {
             // All that counts is verified. What was taken back since may be not.
@@ -140,7 +144,6 @@ impl Source {
         for commit in &good {
             self.reports.signed(commit);
         }
-        self.reports.refusals_stand();
         good
     }
 
