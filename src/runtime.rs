@@ -311,6 +311,15 @@ impl Shared {
         }
     }
 
+    /// The same, where Flux may still say that it applied the commit.
+    fn expect_late(&self, canary: &ObjectKey, commit: &str) {
+        if let Some(expected) = lock(&self.expected).get_mut(canary)
+            && expected.commit == commit
+        {
+            expected.guessed = false;
+        }
+    }
+
     /// Whether a commit is expected to change a canary in a way that cannot be told before it does.
     fn expects_unrendered(&self, canary: &ObjectKey, commit: &str) -> bool {
         self.expected(canary)

@@ -28,6 +28,8 @@ pub(super) struct Expected {
     pub(super) rendered: Vec<(Object, Option<Object>)>,
     /// The target, where it is not known what the commit declares it to be.
     pub(super) target: Option<ObjectKey>,
+    /// A change of the target that nobody can know beforehand is taken for it.
+    pub(super) guessed: bool,
     /// The HelmReleases that the commit changes.
     pub(super) releases: BTreeSet<ObjectKey>,
     /// Flux says that it has applied the commit: what is live is what became of it.
@@ -44,9 +46,16 @@ impl Expected {
             rendered: Vec::new(),
             applied: false,
             target,
+            guessed: true,
             releases: BTreeSet::new(),
             rewritten: false,
         }
+    }
+
+    /// It was given up: only Flux's word tells that it is live after all.
+    pub(super) fn late(mut self) -> Self {
+        self.guessed = false;
+        self
     }
 
     /// Says which HelmReleases the commit changes.
@@ -120,7 +129,7 @@ pub(super) fn settle(
     }
     let is_it = |expected: &&Expected| {
         let spent = next.commit.as_ref() == Some(&expected.commit) || is_decided(next, &expected.commit);
-        let may_be = expected.is_unrendered() && !spent;
+        let may_be = expected.guessed && expected.is_unrendered() && !spent;
         seen.expected || may_be && (new_run || reverted || lacks_its_commit(next))
     };
     match expected.filter(is_it) {
@@ -283,6 +292,7 @@ mod tests {
             rendered: vec![(object, None)],
             applied: false,
             target: None,
+            guessed: false,
             releases: BTreeSet::new(),
             rewritten: false,
         }
@@ -506,6 +516,26 @@ mod tests {
         third.commits.clone_from(&next.commits);
         settle(&canary(), &next, &mut third, Some(&expected), NOT_LIVE);
         assert_eq!(third.commit, None, "one commit explains one run");
+        let mut late = status(Phase::Progressing, 2, None);
+        settle(
+            &canary(),
+            &before,
+            &mut late,
+            Some(&expected.clone().late()),
+            NOT_LIVE,
+        );
+        assert_eq!(
+            late.commit, None,
+            "it was given up: nobody knows whether it is that"
+        );
+        settle(
+            &canary(),
+            &before,
+            &mut late,
+            Some(&expected.clone().late()),
+            LIVE,
+        );
+        assert_eq!(late.commit.as_deref(), Some(id.as_str()), "Flux says so");
         let at = |seconds| Some(Timestamp::from_second(seconds).unwrap());
         for (now, commit) in [(59, Some(id.as_str())), (61, None)] {
             let mut running = status(Phase::Progressing, 2, None);

@@ -233,6 +233,7 @@ impl Source {
         let mut orphans = !state.owed.is_empty();
         let mut due: Option<Revision> = None;
         let mut failures = 0_u32;
+        let mut look_at: Option<Instant> = None;
         loop {
             if let Some(revision) = due.clone() {
                 match self.handle(shared, &mut state, &revision).await {
@@ -247,11 +248,12 @@ impl Source {
                     }
                 }
             }
-            let pause = match (&due, state.waiting.is_empty() && !orphans) {
-                (Some(_), _) => Some(Duration::from_secs(1) * failures.min(30)),
-                (None, false) => Some(LOOK.min(self.options.apply_deadline)),
-                (None, true) => None,
-            };
+            // Not from now: news come more often than that, and must not put it off.
+            let idle = state.waiting.is_empty() && !orphans;
+            let anew = || Instant::now() + LOOK.min(self.options.apply_deadline);
+            look_at = (!idle).then(|| look_at.unwrap_or_else(anew));
+            let again = Duration::from_secs(1) * failures.min(30);
+            let wake_at = due.as_ref().map(|_| Instant::now() + again).or(look_at);
             tokio::select! {
                 biased;
                 update = watch.next() => match update {
@@ -267,7 +269,8 @@ impl Source {
                     due = due.or(self.hear_signatures(shared, &mut state).await);
                     self.hear_flux(shared, &mut state).await;
                 }
-                () = sleep(pause) => {
+                () = sleep_until(wake_at) => {
+                    look_at = None;
                     self.hear_flux(shared, &mut state).await;
                     self.look(shared, &mut state);
                     orphans = orphans && !self.settle_orphans(shared, &state);
@@ -343,7 +346,10 @@ impl Source {
                 &canaries,
             )
         });
-        for (canary, expected) in found.await? {
+        for (canary, mut expected) in found.await? {
+            if waiting.late.contains(&name(&canary)) {
+                expected = expected.late();
+            }
             shared.expect(&canary, expected);
         }
         Ok(())
@@ -547,11 +553,15 @@ impl Source {
             outcome::not_applied()
         };
         self.reports.give_up(commit, canary, &outcome);
-        if unrendered {
+        // Flux's word would tell.
+        let known = !unrendered || self.flux.is_some();
+        if known {
+            shared.expect_late(canary, commit.as_str());
+        } else {
             shared.expect_no_more(canary, commit.as_str());
             self.reports.never(commit, canary);
         }
-        !unrendered
+        known
     }
 
     /// Says the last word on canaries that went while no sidecar ran, or that remember a commit no more. Gives
@@ -617,9 +627,9 @@ fn remembers(canary: &Object, commit: &CommitId) -> bool {
     reports.any(|report| report["commit"] == *commit.as_str())
 }
 
-async fn sleep(pause: Option<Duration>) {
-    match pause {
-        Some(pause) => tokio::time::sleep_until(Instant::now() + pause).await,
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

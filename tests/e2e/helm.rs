@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::flux::{PLAN, follow, handled};
 use super::manifests::files;
 use super::scene::{STATE_NAMESPACE, Scene, Way};
-use super::steps::{CANARY, resting};
+use super::steps::{AGGREGATE, CANARY, resting};
 
 fn definition() -> Value {
     json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
@@ -69,9 +69,10 @@ async fn pending(scene: &Scene, commit: &str) -> anyhow::Result<()> {
     scene.await_said(commit, CANARY, "pending").await.map(drop)
 }
 
-#[tokio::test]
-async fn what_a_helm_release_says_settles_its_commits() -> anyhow::Result<()> {
-    let mut scene = Scene::set(PLAN).await?.with_flux(Way::Artifacts).await?;
+/// A canary of a target that Helm has installed, at rest.
+async fn installed(flags: &[&str]) -> anyhow::Result<Scene> {
+    let scene = Scene::set(PLAN).await?.with_flux(Way::Artifacts).await?;
+    let mut scene = scene.with_flags(flags);
     scene.apply(&definition().to_string())?;
     for (path, text) in files(PLAN, "6.0.0", scene.prometheus.url())? {
         let text = text.replace("  replicas: 2\n", "");
@@ -97,7 +98,12 @@ async fn what_a_helm_release_says_settles_its_commits() -> anyhow::Result<()> {
     scene.await_phase("Initialized", None).await?;
     resting(&scene, "6.0.0").await?;
     handled(&scene).await?;
+    Ok(scene)
+}
 
+#[tokio::test]
+async fn what_a_helm_release_says_settles_its_commits() -> anyhow::Result<()> {
+    let mut scene = installed(&[]).await?;
     let quiet = scene.push_file("apps/release.yaml", &release("warn"))?;
     pending(&scene, &quiet).await?;
     tell(&scene, 2, "True", "UpgradeSucceeded", false).await?;
@@ -129,4 +135,20 @@ async fn what_a_helm_release_says_settles_its_commits() -> anyhow::Result<()> {
     );
     ensure!(!scene.lab.log("serin").contains("panicked"), "a task panicked");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_release_that_comes_after_the_deadline_has_the_last_word() -> anyhow::Result<()> {
+    let mut scene = installed(&["--apply-deadline=3s"]).await?;
+    let slow = scene.push_file("apps/release.yaml", &release("warn"))?;
+    let said = scene.await_said(&slow, CANARY, "error").await?;
+    ensure!(
+        said.starts_with("no change was seen in time"),
+        "Gitea says `{said}`"
+    );
+    scene.crash_serin()?;
+    tell(&scene, 2, "True", "UpgradeSucceeded", false).await?;
+    let said = scene.await_said(&slow, CANARY, "success").await?;
+    ensure!(said == "no workload change", "Gitea says `{said}`");
+    scene.await_said(&slow, AGGREGATE, "success").await.map(drop)
 }

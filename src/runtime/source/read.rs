@@ -120,6 +120,7 @@ pub(super) fn expected(
         rendered: rendered.collect(),
         applied: false,
         target: None,
+        guessed: false,
         releases: BTreeSet::new(),
         rewritten: false,
     })
