@@ -26,15 +26,17 @@ const FOR_COMMIT: &str = " for commit ";
 /// Canaries that a comment lists.
 const ROWS: usize = 50;
 
-/// Says what a comment tells of a commit. Nothing where a newer commit took all over: that one speaks.
+/// Says what a comment tells of a commit. Nothing where a newer commit took all over, which speaks, unless something
+/// may have been told before: that must not stay pending.
 #[must_use]
 pub fn comment(
     context: &str,
     commit: &CommitId,
     outcomes: &BTreeMap<String, Outcome>,
+    was_told: impl FnOnce() -> bool,
 ) -> Option<CommitStatus> {
     let sum = super::outcome::aggregate(outcomes)?;
-    if outcomes.values().all(is_superseded) {
+    if outcomes.values().all(is_superseded) && !was_told() {
         return None;
     }
     let mut rows: Vec<(&String, &Outcome)> = outcomes.iter().collect();
@@ -326,7 +328,7 @@ mod tests {
             ("test/a", CommitState::Success, "promoted, 3 checks passed"),
             ("test/b", CommitState::Failure, "rolled back: latency 700 > 500"),
         ]);
-        let made = comment("serin/eu", &commit('1'), &outcomes).unwrap();
+        let made = comment("serin/eu", &commit('1'), &outcomes, || false).unwrap();
         assert_eq!(made.state, CommitState::Failure);
         assert_eq!(
             made.description,
@@ -340,7 +342,7 @@ mod tests {
     fn what_others_have_a_say_in_is_code_and_bounded() {
         let hostile = "`</td>` | @team [x](http://evil) <!-- #1\n| b | c |";
         let mut all = outcomes(&[("test/a", CommitState::Pending, hostile)]);
-        let made = comment("serin", &commit('1'), &all).unwrap();
+        let made = comment("serin", &commit('1'), &all, || false).unwrap();
         let row = made.description.lines().last().unwrap();
         assert_eq!(
             row,
@@ -352,7 +354,7 @@ mod tests {
                 Outcome::new(CommitState::Success, &"x".repeat(500)),
             );
         }
-        let made = comment("serin", &commit('1'), &all).unwrap();
+        let made = comment("serin", &commit('1'), &all, || false).unwrap();
         assert!(made.description.ends_with("\nand 451 more\n"));
         assert!(made.description.chars().count() < 32_000);
     }
@@ -360,8 +362,10 @@ mod tests {
     #[test]
     fn a_commit_that_others_took_over_says_nothing() {
         let all = outcomes(&[("test/a", CommitState::Success, "superseded by 0123456789ab")]);
-        assert_eq!(comment("serin", &commit('1'), &all), None);
-        assert_eq!(comment("serin", &commit('1'), &BTreeMap::new()), None);
+        assert_eq!(comment("serin", &commit('1'), &all, || false), None);
+        assert_eq!(comment("serin", &commit('1'), &BTreeMap::new(), || false), None);
+        let made = comment("serin", &commit('1'), &all, || true).unwrap();
+        assert!(made.description.contains("superseded by"), "{}", made.description);
     }
 
     #[tokio::test(start_paused = true)]
@@ -373,7 +377,7 @@ mod tests {
         tokio::spawn(async move { running.run().await });
         let say = |of: char, state, text: &str| {
             let all = outcomes(&[("test/a", state, text)]);
-            let made = comment("serin", &commit(of), &all).unwrap();
+            let made = comment("serin", &commit(of), &all, || false).unwrap();
             outbox.set(&commit(of), made);
         };
         for step in 1..=12 {
@@ -397,7 +401,13 @@ mod tests {
     async fn what_an_earlier_process_told_stays() {
         let pulls = Arc::new(Pulls::default());
         let say = async |comments: &Comments, of: char, state, text: &str| {
-            let made = comment("serin", &commit(of), &outcomes(&[("test/a", state, text)])).unwrap();
+            let made = comment(
+                "serin",
+                &commit(of),
+                &outcomes(&[("test/a", state, text)]),
+                || false,
+            )
+            .unwrap();
             comments.tell(&commit(of), &made.description).await.unwrap();
         };
         let told = || pulls.comments.lock().unwrap()[&(7, "serin".to_owned())].clone();

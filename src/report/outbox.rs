@@ -85,6 +85,12 @@ impl Outbox {
         self.0.changes.subscribe()
     }
 
+    /// Takes back what is desired of a context of a commit; false if a forge may have been told of it.
+    #[must_use]
+    pub fn take_back(&self, commit: &CommitId, context: &str) -> bool {
+        self.lock().take_back(commit, context)
+    }
+
     /// Whether a forge does not show yet what is desired of a commit.
     #[must_use]
     pub fn owes(&self, commit: &CommitId) -> bool {

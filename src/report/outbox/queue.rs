@@ -74,6 +74,8 @@ enum Shown {
 #[derive(Clone, Debug, Default)]
 struct Slot {
     shown: Shown,
+    /// A post was begun, whatever came of it.
+    asked: bool,
     posted_at: Option<Timestamp>,
     failures: u32,
     not_before: Option<Timestamp>,
@@ -241,6 +243,16 @@ impl Queue {
         marks.collect()
     }
 
+    pub(super) fn take_back(&mut self, commit: &CommitId, context: &str) -> bool {
+        let key = (commit.clone(), context.to_owned());
+        let told = |at: &Slot| at.asked || at.shown != Shown::Nothing;
+        if self.items.get(&key).is_some_and(|item| item.at.iter().any(told)) {
+            return false;
+        }
+        self.items.remove(&key);
+        true
+    }
+
     pub(super) fn owes(&self, commit: &CommitId) -> bool {
         let of_commit = self.items.range((commit.clone(), String::new())..);
         of_commit
@@ -292,6 +304,19 @@ impl Queue {
                     status: item.status.clone(),
                 },
             });
+        }
+        for action in &actions {
+            if let Action::Post {
+                forge,
+                commit,
+                status,
+            } = action
+            {
+                let item = self.items.get_mut(&(commit.clone(), status.context.clone()));
+                if let Some(at) = item.and_then(|item| item.at.get_mut(*forge)) {
+                    at.asked = true;
+                }
+            }
         }
         (actions, wake_at)
     }

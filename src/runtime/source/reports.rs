@@ -524,7 +524,8 @@ impl Reports {
     fn comment(&self, commit: &CommitId, planned: &BTreeMap<String, Outcome>) {
         let Some(comments) = &self.comments else { return };
         let context = aggregate_context(self.cluster.as_deref());
-        if let Some(text) = comment(&context, commit, planned) {
+        let was_told = || self.lock().get(commit).doubtful || !comments.take_back(commit, &context);
+        if let Some(text) = comment(&context, commit, planned, was_told) {
             comments.set(commit, text);
         }
     }

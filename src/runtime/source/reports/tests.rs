@@ -239,7 +239,8 @@ async fn live(story: Vec<Happens>) {
                             .iter()
                             .any(|report| report.commit == commit.as_str())
                     });
-                    if !known {
+                    // It gives a commit up once: it is not its own any more after a restart.
+                    if !known && !life.given_up.contains(&(commit.clone(), canary.clone())) {
                         life.source_says(&commit, &canary, &outcome_of(3, n));
                     }
                 }
@@ -440,4 +441,37 @@ async fn a_refusal_stands_over_a_restart_and_goes_where_the_commit_is_verified_a
     );
     life.save();
     assert_eq!(life.kept.owed, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_comment_that_was_told_as_pending_does_not_stay_so_when_a_newer_commit_takes_over() {
+    let mut life = Life::new();
+    let pages = Diary::new("pages", 100);
+    let comments = Outbox::new(vec![pages.clone()], clock());
+    life.reports.comments = Some(comments.clone());
+    let running = tokio::spawn(async move { comments.run().await });
+    let (told, silent, earlier, canary) = (id(1), id(2), id(3), canary(0));
+    life.reports.plan(&told, &canary);
+    life.reports.say(&told, &canary, &outcome::detected());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    // Of one pull: it is superseded before anybody could be told.
+    life.reports.plan(&silent, &canary);
+    // What an earlier process has told of it is not known.
+    life.reports.doubt(true);
+    life.reports.plan(&earlier, &canary);
+    for commit in [&told, &silent, &earlier] {
+        life.reports
+            .say(commit, &canary, &outcome::superseded("a newer one"));
+    }
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let shown = pages.shown();
+    let state = |commit: &CommitId| {
+        shown
+            .get(&(commit.clone(), "serin".to_owned()))
+            .map(|said| said.state)
+    };
+    assert_eq!(state(&told), Some(CommitState::Success));
+    assert_eq!(state(&silent), None);
+    assert_eq!(state(&earlier), Some(CommitState::Success));
+    running.abort();
 }
