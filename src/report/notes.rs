@@ -6,10 +6,15 @@
 
 mod command;
 mod owner;
+mod salvage;
 mod tree;
 
 use std::{
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,6 +33,8 @@ pub const REF: &str = "refs/notes/serin";
 const IDENTITY: (&str, &str) = ("serin", "serin@localhost");
 /// How often a lost race is run again.
 const TRIES: u32 = 50;
+/// So many writes in a row have to miss objects before these are taken for lost.
+const MISSES: u32 = 4;
 /// Greatest size of a note, in bytes.
 const MAX_NOTE: usize = 1 << 20;
 
@@ -38,6 +45,8 @@ pub struct Notes {
     /// Whether the commits themselves are in the repository.
     has_commits: bool,
     clock: Clock,
+    /// Writes in a row that have missed an object of the notes.
+    misses: Arc<AtomicU32>,
 }
 
 impl Notes {
@@ -73,6 +82,7 @@ impl Notes {
             dir: dir.to_owned(),
             has_commits: true,
             clock,
+            misses: Arc::default(),
         })
     }
 
@@ -92,6 +102,7 @@ impl Notes {
             dir: dir.to_owned(),
             has_commits: false,
             clock,
+            misses: Arc::default(),
         })
     }
 
@@ -107,6 +118,7 @@ impl Notes {
             dir: dir.unwrap_or(checkout).to_owned(),
             has_commits: dir.is_none(),
             clock,
+            misses: Arc::default(),
         }
     }
 
@@ -144,7 +156,11 @@ impl Notes {
             return Err(unknown(commit));
         }
         match self.write(&repository, commit, status) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.misses.store(0, Ordering::Relaxed);
+                Ok(true)
+            }
+            Err(error) if salvage::is_missing(&error) => self.miss(&repository, &error),
             Err(error)
                 if matches!(
                     error.code(),
@@ -153,6 +169,18 @@ impl Notes {
             {
                 Ok(false)
             }
+            Err(error) => Err(unavailable(error.message())),
+        }
+    }
+
+    /// An object of the notes is not there: it may come back (a disk, a repack), or was lost.
+    fn miss(&self, repository: &Repository, error: &git2::Error) -> Result<bool, ForgeError> {
+        if self.misses.fetch_add(1, Ordering::Relaxed) + 1 < MISSES {
+            return Err(unavailable(error.message()));
+        }
+        self.misses.store(0, Ordering::Relaxed);
+        match salvage::go_back(repository, REF) {
+            Ok(()) => Ok(false),
             Err(error) => Err(unavailable(error.message())),
         }
     }

@@ -230,3 +230,31 @@ async fn long_ids_get_theirs_in_a_repository_of_notes_too() {
     let found = Notes::to_read(repo.dir(), Some(bare.path()), clock());
     assert_eq!(found.read(&commit).await.unwrap(), [said]);
 }
+
+/// What `git gc --prune=now` does to objects that are being written at that moment.
+#[tokio::test(start_paused = true)]
+async fn notes_of_which_objects_were_lost_go_on_and_let_git_tidy_up() {
+    let object = |repo: &Repo, id: &str| {
+        let (first, rest) = id.trim().split_at(2);
+        repo.dir().join(".git/objects").join(first).join(rest)
+    };
+    for (lost, kept) in [("^{tree}", true), ("", false)] {
+        let repo = Repo::new();
+        let commits: Vec<_> = (0..2).map(|n| repo.commit(&[("a", &n.to_string())])).collect();
+        let notes = Notes::in_checkout(repo.dir(), clock()).unwrap();
+        let said = |text: &str| status("serin", CommitState::Pending, text);
+        notes.post(&commits[0], &said("whole")).await.unwrap();
+        notes.post(&commits[1], &said("lost")).await.unwrap();
+        let id = repo.git(&["rev-parse", &format!("{NOTES_REF}{lost}")]);
+        std::fs::remove_file(object(&repo, &id)).unwrap();
+        // It may come back: nothing is given up at once.
+        for _ in 0..3 {
+            notes.post(&commits[1], &said("again")).await.unwrap_err();
+        }
+        notes.post(&commits[1], &said("again")).await.unwrap();
+        assert_eq!(notes.read(&commits[1]).await.unwrap(), [said("again")]);
+        assert_eq!(notes.read(&commits[0]).await.unwrap().len(), usize::from(kept));
+        repo.git(&["gc", "-q", "--prune=now"]);
+        repo.git(&["fsck", "--strict", "--no-dangling"]);
+    }
+}
