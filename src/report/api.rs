@@ -18,7 +18,7 @@ use serde_json::Value;
 
 pub(super) use self::{
     list::{By, Pages},
-    pulls::Pull,
+    pulls::{CommentsAt, Pull},
     refusal::message,
 };
 use super::{Credential, ForgeError};

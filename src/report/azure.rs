@@ -4,13 +4,13 @@ mod pulls;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{
     CommitState, CommitStatus, Forge, ForgeError, PullRequests, Remote,
     api::{self, Api, By, Pages, Scheme},
+    forge::post_and_read,
 };
 use crate::repo::CommitId;
 
@@ -154,17 +154,7 @@ impl Forge for AzureDevOps {
         Self::NAME
     }
 
-    fn post<'a>(
-        &'a self,
-        commit: &'a CommitId,
-        status: &'a CommitStatus,
-    ) -> BoxFuture<'a, Result<(), ForgeError>> {
-        self.post_one(commit, status).boxed()
-    }
-
-    fn read<'a>(&'a self, commit: &'a CommitId) -> BoxFuture<'a, Result<Vec<CommitStatus>, ForgeError>> {
-        self.read_all(commit).boxed()
-    }
+    post_and_read!();
 
     fn progress_interval(&self) -> Duration {
         api::PROGRESS

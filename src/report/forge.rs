@@ -42,6 +42,30 @@ pub trait Forge: fmt::Debug + Send + Sync {
     }
 }
 
+/// The two calls of a forge, as its own functions `post_one` and `read_all` answer them.
+macro_rules! post_and_read {
+    () => {
+        fn post<'a>(
+            &'a self,
+            commit: &'a $crate::repo::CommitId,
+            status: &'a $crate::report::CommitStatus,
+        ) -> futures::future::BoxFuture<'a, Result<(), $crate::report::ForgeError>> {
+            Box::pin(self.post_one(commit, status))
+        }
+
+        fn read<'a>(
+            &'a self,
+            commit: &'a $crate::repo::CommitId,
+        ) -> futures::future::BoxFuture<
+            'a,
+            Result<Vec<$crate::report::CommitStatus>, $crate::report::ForgeError>,
+        > {
+            Box::pin(self.read_all(commit))
+        }
+    };
+}
+pub(super) use post_and_read;
+
 /// A budget of posts: so many at once, and one more each time that this long has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {

@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -23,6 +22,7 @@ use self::{app::Tokens, checks::Checks};
 use super::{
     CommitStatus, Credential, Forge, ForgeError, PullRequests, Rate, Remote,
     api::{self, Api, By, Pages, Scheme},
+    forge::post_and_read,
 };
 use crate::{http::Request, repo::CommitId};
 
@@ -183,17 +183,7 @@ impl Forge for GitHub {
         Self::NAME
     }
 
-    fn post<'a>(
-        &'a self,
-        commit: &'a CommitId,
-        status: &'a CommitStatus,
-    ) -> BoxFuture<'a, Result<(), ForgeError>> {
-        self.post_one(commit, status).boxed()
-    }
-
-    fn read<'a>(&'a self, commit: &'a CommitId) -> BoxFuture<'a, Result<Vec<CommitStatus>, ForgeError>> {
-        self.read_all(commit).boxed()
-    }
+    post_and_read!();
 
     fn progress_interval(&self) -> Duration {
         match self.checks() {

@@ -55,23 +55,15 @@ impl AzureDevOps {
     }
 
     async fn open_one(&self, request: &NewPullRequest) -> Result<PullRequest, ForgeError> {
-        if let Some(open) = self.find_open(&request.head).await? {
-            return Ok(open);
-        }
         let body = json!({
             "sourceRefName": format!("refs/heads/{}", request.head),
             "targetRefName": format!("refs/heads/{}", request.base),
             "title": request.short_title(), "description": cut(&request.body, BODY),
         });
-        let response = self.api.post(&[PULL_REQUESTS], &body).await?;
-        // Somebody else was faster.
-        if response.status == 409
-            && let Some(open) = self.find_open(&request.head).await?
-        {
-            return Ok(open);
-        }
-        let opened: Pull = self.api.parse(&response, "pull request")?;
-        Ok(self.pull(&opened))
+        let find = || self.find_open(&request.head);
+        self.api
+            .open_once(PULL_REQUESTS, &body, 409, find, |opened| self.pull(&opened))
+            .await
     }
 
     async fn find_open(&self, head: &str) -> Result<Option<PullRequest>, ForgeError> {

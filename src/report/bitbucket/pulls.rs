@@ -9,8 +9,8 @@ use crate::{
     repo::CommitId,
     report::{
         ForgeError, NewPullRequest, PullRequest,
-        api::page,
-        pull_request::{Comment, Draft, cut, ours, pull_requests, redraft},
+        api::{CommentsAt, page},
+        pull_request::{Comment, Draft, cut, pull_requests},
     },
 };
 
@@ -92,19 +92,13 @@ impl Bitbucket {
             id: remark.id,
             body: remark.content.raw,
         });
-        let ours = ours(comments.collect(), marker);
-        let text = redraft(marker, draft, ours.as_ref().map(|comment| comment.body.as_str()));
-        let body = json!({ "content": { "raw": text } });
-        let response = match ours {
-            Some(comment) if comment.says(&text) => return Ok(()),
-            Some(comment) => {
-                let id = comment.id.to_string();
-                let path = [path.as_slice(), &[id.as_str()]].concat();
-                self.api.send(Method::PUT, &path, &[], Some(&body)).await?
-            }
-            None => self.api.post(&path, &body).await?,
+        let at = CommentsAt {
+            new: &path,
+            change: &path,
+            method: Method::PUT,
+            body: |text| json!({ "content": { "raw": text } }),
         };
-        self.api.done(&response)
+        self.api.keep_comment(at, comments.collect(), marker, draft).await
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     super::{
         ForgeError, NewPullRequest, PullRequest,
-        api::Pull,
+        api::{CommentsAt, Pull},
         pull_request::{Comment, Draft, pull_requests},
     },
     Gitea, PAGES,
@@ -41,7 +41,8 @@ impl Gitea {
         let path = ["issues", number.as_str(), "comments"];
         // This list has no pages; it is bounded by what the client reads.
         let comments: Vec<Comment> = self.api.parse(&self.api.get(&path, &[]).await?, "list")?;
-        self.api.keep_comment(&number, comments, marker, draft).await
+        let at = CommentsAt::issue(&path);
+        self.api.keep_comment(at, comments, marker, draft).await
     }
 }
 

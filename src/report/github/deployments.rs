@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use futures::{FutureExt, future::BoxFuture};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::{api_of, pages};
 use crate::{
     repo::CommitId,
-    report::{CommitState, CommitStatus, Forge, ForgeError, Rate, Remote, api::Api},
+    report::{CommitState, CommitStatus, Forge, ForgeError, Rate, Remote, api::Api, forge::post_and_read},
 };
 
 /// Marks our deployments among others.
@@ -103,7 +102,7 @@ impl Deployments {
         Err(self.api.refusal_of(commit, &response).await)
     }
 
-    async fn read_one(&self, commit: &CommitId) -> Result<Vec<CommitStatus>, ForgeError> {
+    async fn read_all(&self, commit: &CommitId) -> Result<Vec<CommitStatus>, ForgeError> {
         let Some(deployment) = self.find(commit).await? else {
             return Ok(Vec::new());
         };
@@ -133,17 +132,7 @@ impl Forge for Deployments {
         Self::NAME
     }
 
-    fn post<'a>(
-        &'a self,
-        commit: &'a CommitId,
-        status: &'a CommitStatus,
-    ) -> BoxFuture<'a, Result<(), ForgeError>> {
-        self.post_one(commit, status).boxed()
-    }
-
-    fn read<'a>(&'a self, commit: &'a CommitId) -> BoxFuture<'a, Result<Vec<CommitStatus>, ForgeError>> {
-        self.read_one(commit).boxed()
-    }
+    post_and_read!();
 
     fn progress_interval(&self) -> Duration {
         super::STATUS_PROGRESS

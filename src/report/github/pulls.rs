@@ -5,7 +5,7 @@ use crate::{
     repo::CommitId,
     report::{
         ForgeError, NewPullRequest, PullRequest,
-        api::Pull,
+        api::{CommentsAt, Pull},
         pull_request::{Comment, Draft, pull_requests},
     },
 };
@@ -35,7 +35,8 @@ impl GitHub {
         let number = number.to_string();
         let path = ["issues", number.as_str(), "comments"];
         let comments: Vec<Comment> = self.api.list(&path, &[], pages(None)).await?;
-        self.api.keep_comment(&number, comments, marker, draft).await
+        let at = CommentsAt::issue(&path);
+        self.api.keep_comment(at, comments, marker, draft).await
     }
 }
 

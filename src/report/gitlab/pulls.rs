@@ -9,7 +9,8 @@ use crate::{
     repo::CommitId,
     report::{
         ForgeError, NewPullRequest, PullRequest,
-        pull_request::{Comment, Draft, cut, ours, pull_requests, redraft},
+        api::CommentsAt,
+        pull_request::{Comment, Draft, cut, pull_requests},
     },
 };
 
@@ -24,23 +25,14 @@ struct Merge {
 
 impl GitLab {
     async fn open_one(&self, request: &NewPullRequest) -> Result<PullRequest, ForgeError> {
-        if let Some(open) = self.find_open(&request.head).await? {
-            return Ok(open);
-        }
         let body = json!({
             "source_branch": request.head, "target_branch": request.base, "title": request.short_title(),
             "description": cut(&request.body, NewPullRequest::BODY),
         });
-        let response = self.api.post(&[MERGE_REQUESTS], &body).await?;
-        // Somebody else was faster.
-        if response.status == 409
-            && let Some(open) = self.find_open(&request.head).await?
-        {
-            return Ok(open);
-        }
+        let find = || self.find_open(&request.head);
         self.api
-            .parse::<Merge>(&response, "merge request")
-            .map(Merge::into)
+            .open_once(MERGE_REQUESTS, &body, 409, find, Merge::into)
+            .await
     }
 
     async fn find_open(&self, head: &str) -> Result<Option<PullRequest>, ForgeError> {
@@ -61,19 +53,13 @@ impl GitLab {
         let number = number.to_string();
         let path = [MERGE_REQUESTS, number.as_str(), "notes"];
         let comments: Vec<Comment> = self.api.list(&path, &[], PAGES).await?;
-        let ours = ours(comments, marker);
-        let text = redraft(marker, draft, ours.as_ref().map(|comment| comment.body.as_str()));
-        let body = json!({ "body": text });
-        let response = match ours {
-            Some(comment) if comment.says(&text) => return Ok(()),
-            Some(comment) => {
-                let id = comment.id.to_string();
-                let path = [path.as_slice(), &[id.as_str()]].concat();
-                self.api.send(Method::PUT, &path, &[], Some(&body)).await?
-            }
-            None => self.api.post(&path, &body).await?,
+        let at = CommentsAt {
+            new: &path,
+            change: &path,
+            method: Method::PUT,
+            body: |text| json!({ "body": text }),
         };
-        self.api.done(&response)
+        self.api.keep_comment(at, comments, marker, draft).await
     }
 }
 
