@@ -74,6 +74,15 @@ impl Commit {
         self.planned.iter().all(last_word)
     }
 
+    /// Whether a last word was said that this does not add to.
+    fn stands(&self, name: &str, outcome: &Outcome) -> bool {
+        self.outcomes.get(name).is_some_and(|last| {
+            let anew = outcome::is_not_verified(last) && outcome::is_not_verified(outcome);
+            let more = anew || outcome::adds_to(outcome, last);
+            last.state.is_terminal() && !self.for_now.contains(name) && !more
+        })
+    }
+
     /// Whether its last words have to outlive this process although forges know them.
     fn is_open(&self) -> bool {
         self.refused || !self.late.is_empty()
@@ -451,18 +460,37 @@ impl Reports {
         }
     }
 
-    /// Marks in a status what forges have been told.
+    /// Marks in a status what forges have been told. A last word that stands is the status's, too: else another process
+    /// would tell them what the status has.
     pub(in crate::runtime) fn mark_delivered(&self, canary: &ObjectKey, status: &mut Status) {
         for report in &mut status.commits {
             let Ok(commit) = report.commit.parse::<CommitId>() else {
                 continue;
             };
+            if let Some(last) = self.last_word(&commit, canary, report)
+                && (last.state.name(), &last.description) != (report.state.as_str(), &report.description)
+            {
+                last.state.name().clone_into(&mut report.state);
+                report.description = last.description;
+                report.delivered.clear();
+            }
             if self.is_said(&commit, canary, report) {
                 report.delivered = self
                     .outbox
                     .marks(&commit, &context(self.cluster.as_deref(), canary));
             }
         }
+    }
+
+    /// The last word that stands against what a status says.
+    fn last_word(&self, commit: &CommitId, canary: &ObjectKey, report: &CommitReport) -> Option<Outcome> {
+        let name = name(canary);
+        let says = Outcome::of_report(report)?;
+        let commits = self.lock();
+        let known = commits.known.get(commit)?;
+        // What was given up and goes live late is spoken of anew.
+        let stands = known.stands(&name, &says) && !known.late.contains(&name);
+        known.outcomes.get(&name).filter(|_| stands).cloned()
     }
 
     fn is_said(&self, commit: &CommitId, canary: &ObjectKey, report: &CommitReport) -> bool {
@@ -475,16 +503,7 @@ impl Reports {
     fn keep(&self, commit: &CommitId, name: &str, outcome: &Outcome) -> bool {
         let mut commits = self.lock();
         let known = commits.get(commit);
-        let stands = |last: &Outcome| {
-            let anew = outcome::is_not_verified(last) && outcome::is_not_verified(outcome);
-            let more = anew || outcome::adds_to(outcome, last);
-            last.state.is_terminal() && !known.for_now.contains(name) && !more
-        };
-        if known
-            .outcomes
-            .get(name)
-            .is_some_and(|last| stands(last) || last == outcome)
-        {
+        if known.stands(name, outcome) || known.outcomes.get(name) == Some(outcome) {
             return false;
         }
         known.for_now.remove(name);

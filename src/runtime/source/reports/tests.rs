@@ -475,3 +475,29 @@ async fn a_comment_that_was_told_as_pending_does_not_stay_so_when_a_newer_commit
     assert_eq!(state(&earlier), Some(CommitState::Success));
     running.abort();
 }
+
+/// A process dies between what it says of an older commit and what the canary makes of the new one.
+#[tokio::test(start_paused = true)]
+async fn what_the_source_said_last_is_what_the_status_says_after_a_crash() {
+    let mut life = Life::new();
+    let (commit, canary) = (id(1), canary(0));
+    life.handle(&commit, std::slice::from_ref(&canary));
+    life.status_says(&commit, &canary, &outcome_of(0, 1));
+    life.source_says(&commit, &canary, &outcome::superseded("a newer one"));
+    life.crash().await;
+    life.status_says(
+        &commit,
+        &canary,
+        &outcome::superseded("a change without a commit"),
+    );
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    life.save();
+    assert_eq!(life.kept.owed, [], "all is told");
+    life.crash().await;
+    life.end().await;
+    let ends: BTreeSet<String> = told(&life, &commit, &canary)
+        .into_iter()
+        .filter(|text| text.starts_with("superseded"))
+        .collect();
+    assert_eq!(ends, BTreeSet::from(["superseded by a newer one".to_owned()]));
+}
