@@ -3,6 +3,7 @@
 
 mod cache;
 mod diff;
+mod ending;
 mod fields;
 pub mod flux;
 mod hash;

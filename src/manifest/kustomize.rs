@@ -19,11 +19,13 @@ mod overlay;
 mod patches;
 mod place;
 mod references;
+mod refold;
 mod replacements;
 mod scalar;
 mod schema;
 mod scope;
 mod select;
+mod separate;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -70,6 +72,11 @@ pub struct Unrendered {
     pub fault: Fault,
     /// Every path that was read or looked for, and those that the kustomizations name.
     pub inputs: BTreeSet<String>,
+}
+
+/// Reads one document as Kubernetes does; none if it cannot be read.
+pub(super) fn settings(text: &str) -> Option<serde_json::Value> {
+    yaml::settings(text)
 }
 
 /// Tells whether a directory has a kustomization file.

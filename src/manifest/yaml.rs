@@ -11,6 +11,8 @@ use serde_saphyr::Options;
 
 use super::{
     Object,
+    ending::as_it_ends,
+    kustomize,
     split::{Chunk, split},
 };
 use crate::error::{Class, Classified};
@@ -193,17 +195,23 @@ pub(super) fn options() -> Options {
 }
 
 fn value_of(chunk: &Chunk<'_>) -> Result<Value, serde_saphyr::Error> {
-    serde_saphyr::from_str_with_options(chunk.text, options()).map(whole_numbers)
+    let text = as_it_ends(chunk.text);
+    match serde_saphyr::from_str_with_options(&text, options()) {
+        Ok(value) => Ok(whole_numbers(value)),
+        // To Kubernetes a number that is too large, such as the commit 12e4567, is a text.
+        Err(error) if error.to_string().contains("non-finite") => kustomize::settings(&text).ok_or(error),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes `1.0` as `1`, as Kubernetes' own conversion to JSON does.
 fn whole_numbers(value: Value) -> Value {
     match value {
         Value::Number(number) => match number.as_f64() {
-            #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53, checked")]
-            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 9e15 => {
-                Value::from(float as i64)
-            }
+            Some(float) if number.is_f64() && float.fract() == 0.0 => float
+                .to_string()
+                .parse::<i64>()
+                .map_or(Value::Number(number), Value::from),
             _ => Value::Number(number),
         },
         Value::Array(items) => items.into_iter().map(whole_numbers).collect(),
@@ -412,6 +420,15 @@ mod tests {
         ));
         let data = found.objects[0].object.at("/data").unwrap();
         assert_eq!(data.to_string(), r#"{"80":1.5,"a":256,"b":true,"c":1,"d":"012"}"#);
+        let found = read(&format!(
+            "{MAP}data:\n  a: 12e4567\n  b: on\n  c: 1e16\n  d: |\n    no line break"
+        ));
+        let data = found.objects[0].object.at("/data").unwrap();
+        assert_eq!(
+            data.to_string(),
+            r#"{"a":"12e4567","b":true,"c":10000000000000000,"d":"no line break"}"#
+        );
+        assert_eq!(read(&format!("{MAP}data: {{a: .inf}}\n")).errors.len(), 1);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::{
     defaults,
     fields::{FieldSpec, Selected, add_all},
+    names,
 };
 
 /// The fields that refer to objects of a kind by name.
@@ -58,8 +59,29 @@ impl Config {
         Arc::clone(&DEFAULT)
     }
 
-    /// Adds what another one names. None: two disagree on whether a field is made.
+    /// Adds what another one names, and puts all in kustomize's order: where one field names all kinds and one of
+    /// the same path some kinds, it depends on the order whether both hold. None: two disagree on whether a
+    /// field is made.
     pub(super) fn add(&mut self, more: &Self) -> Option<()> {
+        self.merge(more)?;
+        for specs in [
+            &mut self.name_prefix,
+            &mut self.name_suffix,
+            &mut self.namespace,
+            &mut self.common_labels,
+            &mut self.labels,
+            &mut self.template_labels,
+            &mut self.common_annotations,
+            &mut self.var_reference,
+            &mut self.images,
+            &mut self.replicas,
+        ] {
+            specs.sort_by(|a, b| names::legacy_order(a.selected()).cmp(&names::legacy_order(b.selected())));
+        }
+        Some(())
+    }
+
+    fn merge(&mut self, more: &Self) -> Option<()> {
         add_all(&mut self.name_prefix, &more.name_prefix)?;
         add_all(&mut self.name_suffix, &more.name_suffix)?;
         add_all(&mut self.namespace, &more.namespace)?;

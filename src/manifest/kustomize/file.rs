@@ -125,11 +125,17 @@ fn sort_in(item: Item, items: &mut Vec<Item>, lists: &mut Vec<Item>) -> Result<(
     match item.value.get("items").filter(|_| is_list) {
         None => items.push(item),
         Some(Value::Null) => {}
-        Some(Value::Array(inner)) => lists.extend(
-            inner
-                .iter()
-                .map(|value| Item::new(Arc::new(value.clone()), Arc::clone(&item.file), item.line, &[])),
-        ),
+        Some(Value::Array(inner)) => lists.extend(inner.iter().enumerate().map(|(at, value)| {
+            let top = format!("/items/{at}/");
+            let below = |pointer: &String| Some(format!("/{}", pointer.strip_prefix(&top)?));
+            let hollow: Vec<String> = item.hollow.iter().filter_map(below).collect();
+            Item::new(
+                Arc::new(value.clone()),
+                Arc::clone(&item.file),
+                item.line,
+                &hollow,
+            )
+        })),
         Some(_) => return Err(Box::new(bad(&item, "`items` of a list is not a list"))),
     }
     Ok(())
@@ -140,7 +146,6 @@ fn is_empty(value: &Value) -> bool {
         Value::Null => true,
         Value::Object(fields) => fields.is_empty(),
         Value::Array(items) => items.is_empty(),
-        Value::String(text) => text.is_empty(),
         _ => false,
     }
 }
@@ -158,18 +163,7 @@ fn check(item: &Item) -> Result<(), Box<Problem>> {
     if item.name().is_empty() {
         return Err(Box::new(bad(item, "an object without metadata.name")));
     }
-    if has_null_entry(&item.value) {
-        return Err(Box::new(bad(item, "a list has an empty entry")));
-    }
     Ok(())
-}
-
-fn has_null_entry(value: &Value) -> bool {
-    match value {
-        Value::Object(fields) => fields.values().any(has_null_entry),
-        Value::Array(items) => items.iter().any(|item| item.is_null() || has_null_entry(item)),
-        _ => false,
-    }
 }
 
 fn bad(item: &Item, message: &str) -> Problem {

@@ -270,6 +270,12 @@ fn inherit(item: &mut Item, old: &Item, behavior: Behavior) {
     }
     for pointer in fields {
         let mut both: Map<String, Value> = old.map_at(pointer).cloned().unwrap_or_default();
+        for value in both
+            .values_mut()
+            .filter(|value| value.is_number() || value.is_boolean())
+        {
+            *value = json!(value.to_string());
+        }
         both.extend(item.map_at(pointer).cloned().unwrap_or_default());
         let Some((parent, name)) = pointer.rsplit_once('/') else {
             continue;

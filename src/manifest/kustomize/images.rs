@@ -9,6 +9,7 @@ use super::{
     fields::{FieldSpec, Leaf, any, visit},
     item::Item,
     load::Spot,
+    select::as_go_reads,
     spec::{Image, Replica},
 };
 
@@ -58,7 +59,7 @@ impl<'a> Change<'a> {
     fn new(image: &'a Image) -> Option<Self> {
         let pattern = format!(
             "^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$",
-            image.name
+            as_go_reads(&image.name)
         );
         let pattern = Regex::new(&pattern).ok()?;
         Some(Self { image, pattern })

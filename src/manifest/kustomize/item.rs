@@ -202,6 +202,25 @@ impl Item {
         self.value.pointer(pointer).and_then(Value::as_object)
     }
 
+    /// Makes a text of annotations that have none.
+    pub(super) fn spell_out_annotations(&mut self) {
+        const AT: &str = "/metadata/annotations";
+        if !self
+            .map_at(AT)
+            .is_some_and(|map| map.values().any(Value::is_null))
+        {
+            return;
+        }
+        let hollow = Arc::clone(&self.hollow);
+        let annotations = self.edit().pointer_mut(AT).and_then(Value::as_object_mut);
+        for (key, value) in annotations.into_iter().flatten() {
+            if value.is_null() {
+                let pointer = format!("{AT}/{}", key.replace('~', "~0").replace('/', "~1"));
+                *value = if hollow.contains(&pointer) { "" } else { "null" }.into();
+            }
+        }
+    }
+
     pub(super) fn annotation(&self, key: &str) -> Option<&str> {
         self.map_at("/metadata/annotations")?.get(key)?.as_str()
     }

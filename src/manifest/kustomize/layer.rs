@@ -20,6 +20,8 @@ use super::{
     spec::Var,
     transformers, vars,
 };
+use serde_json::Value;
+
 use crate::manifest::Object;
 
 /// How deep kustomizations may be nested.
@@ -33,6 +35,8 @@ pub(super) struct Layer {
     pub(super) items: Vec<Item>,
     pub(super) config: Arc<Config>,
     pub(super) vars: Vec<Var>,
+    /// Whether a configuration was taken in.
+    is_configured: bool,
     ids: BTreeSet<Id>,
 }
 
@@ -42,6 +46,7 @@ impl Default for Layer {
             items: Vec::new(),
             config: Config::default_fields(),
             vars: Vec::new(),
+            is_configured: false,
             ids: BTreeSet::new(),
         }
     }
@@ -155,6 +160,7 @@ impl<'a> Renderer<'a> {
         for (at, path) in spec.components.iter().enumerate() {
             let spot = spot.at(&format!("/components/{at}"));
             layer = self.component(place, path, &spot, layer)?;
+            layer.configure_anew(&spot)?;
         }
         self.transform(place, loaded, &mut layer)?;
         Ok(layer)
@@ -259,6 +265,7 @@ impl<'a> Renderer<'a> {
 
     /// Reads `configurations`.
     fn configure(&mut self, place: &Place<'_>, loaded: &Loaded, layer: &mut Layer) -> Outcome<()> {
+        let mut own = Config::default();
         for (at, path) in loaded.spec.configurations.iter().enumerate() {
             let spot = loaded.spot.at(&format!("/configurations/{at}"));
             let file = self.loader.needed(place, path, &spot)?;
@@ -270,10 +277,16 @@ impl<'a> Renderer<'a> {
                 };
                 let more: Config = super::spec::typed(&super::spec::without_nulls(&text.value))
                     .map_err(|misread| spot.at(&misread.pointer).wrong(misread.message, misread.hint))?;
-                layer.configure(&more, &spot)?;
+                own.add(&more).ok_or_else(|| disagree(&spot))?;
             }
         }
-        Ok(())
+        if loaded.spec.configurations.is_empty() {
+            return layer.configure(&Config::default_fields(), &loaded.spot);
+        }
+        let spot = loaded.spot.at("/configurations");
+        own.add(&Config::default_fields())
+            .ok_or_else(|| disagree(&spot))?;
+        layer.configure(&Arc::new(own), &spot)
     }
 
     fn transform(&mut self, place: &Place<'_>, loaded: &Loaded, layer: &mut Layer) -> Outcome<()> {
@@ -329,26 +342,45 @@ impl Layer {
         for var in &other.vars {
             vars::add(&mut self.vars, var, spot)?;
         }
-        if Arc::ptr_eq(&other.config, &self.config) || other.config == Config::default_fields() {
-            return Ok(());
-        }
-        let config = Arc::clone(&other.config);
-        self.configure(&config, spot)
+        self.configure(&other.config, spot)
     }
 
-    fn configure(&mut self, more: &Config, spot: &Spot) -> Outcome<()> {
-        Arc::make_mut(&mut self.config).add(more).ok_or_else(|| {
-            spot.wrong(
-                "two configurations disagree on whether a field is created",
-                "give both the same `create`",
-            )
-        })
+    /// Takes in a configuration; of two that name a field of the same path, the first may win.
+    fn configure(&mut self, more: &Arc<Config>, spot: &Spot) -> Outcome<()> {
+        if !std::mem::replace(&mut self.is_configured, true) {
+            self.config = Arc::clone(more);
+            return self.configure_anew(spot);
+        }
+        // What holds without configurations is in every configuration.
+        if Arc::ptr_eq(more, &self.config) || Arc::ptr_eq(more, &Config::default_fields()) {
+            return Ok(());
+        }
+        Arc::make_mut(&mut self.config)
+            .add(more)
+            .ok_or_else(|| disagree(spot))
+    }
+
+    /// Takes the configuration as if it were the first.
+    fn configure_anew(&mut self, spot: &Spot) -> Outcome<()> {
+        if !Arc::ptr_eq(&self.config, &Config::default_fields()) {
+            let mut config = Config::default();
+            config.add(&self.config).ok_or_else(|| disagree(spot))?;
+            self.config = Arc::new(config);
+        }
+        Ok(())
     }
 
     /// Notes which keys are there, after they changed.
     pub(super) fn count(&mut self) {
         self.ids = self.items.iter().map(Item::id).collect();
     }
+}
+
+fn disagree(spot: &Spot) -> Fault {
+    spot.wrong(
+        "two configurations disagree on whether a field is created",
+        "give both the same `create`",
+    )
 }
 
 /// Sees that going into a directory ends.
@@ -428,6 +460,15 @@ const OWN: [&str; 2] = [ORIGIN, "alpha.config.kubernetes.io/transformations"];
 /// Leaves out what kustomize leaves out when it prints, and writes where an object is from if a directory to tell it
 /// from is given.
 fn tidy(item: &mut Item, from: Option<&str>) {
+    // kustomize prints no empty `annotations`.
+    if item
+        .value
+        .pointer("/metadata/annotations")
+        .is_some_and(Value::is_null)
+    {
+        item.set_metadata("annotations", "");
+    }
+    item.spell_out_annotations();
     let annotations = item.map_at("/metadata/annotations");
     let is_tidy =
         annotations.is_none_or(|map| !map.is_empty() && !OWN.iter().any(|own| map.contains_key(*own)));

@@ -215,14 +215,9 @@ impl<'a> Loader<'a> {
             line,
             pointer: String::new(),
         };
-        let [text] = texts.as_ref() else {
-            let line = texts.get(1).map_or(1, |text| text.line);
-            let message = if texts.is_empty() {
-                "the kustomization is empty"
-            } else {
-                "a kustomization is one document"
-            };
-            return Err(spot(line).wrong(message, "keep one document in the file"));
+        // As to kustomize, only the first document counts.
+        let Some(text) = texts.first() else {
+            return Err(spot(1).wrong("the kustomization is empty", "list its resources"));
         };
         let spot = spot(text.line);
         match Kustomization::read(&text.value) {

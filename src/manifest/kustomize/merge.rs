@@ -54,9 +54,23 @@ fn walk<'a>(
             (Some(null), None) => Some(null),
             _ => None,
         }),
-        Some(Shape::Scalar) => Ok(patch.cloned().or(dest)),
+        Some(Shape::Scalar) => Ok(patch.map(|patch| in_quotes(dest.as_ref(), patch)).or(dest)),
         Some(Shape::Map) => map(dest, patch, schema, path),
         Some(Shape::List) => list(dest, patch, schema, path),
+    }
+}
+
+/// A number that takes the place of a text takes its quotes too. A text that could be read as a number or a switch
+/// was quoted; of others that is not known.
+fn in_quotes(dest: Option<&Value>, patch: &Value) -> Value {
+    let is_quoted = |text: &str| {
+        scalar::resolve(text, Dialect::Objects).is_none_or(|value| !value.is_string() && !value.is_null())
+    };
+    match (dest, patch) {
+        (Some(Value::String(text)), Value::Number(_) | Value::Bool(_)) if is_quoted(text) => {
+            Value::String(patch.to_string())
+        }
+        _ => patch.clone(),
     }
 }
 
@@ -191,6 +205,7 @@ fn list<'a>(
         (Directive::Merge, Some(Value::Array(list))) => list,
         _ => entries.iter().copied().cloned().collect(),
     };
+    let own = own.into_iter().filter(|entry| !entry.is_null()).collect();
     let merged = Entries { keys, schema, path }.merge(own, &entries)?;
     Ok(Some(Value::Array(merged)))
 }

@@ -249,20 +249,31 @@ const FIRST: [&str; 22] = [
 /// Kinds that are printed last.
 const LAST: [&str; 2] = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
 
+/// Where a kind is among those that are printed first and last.
+fn rank(kind: &str) -> usize {
+    match (
+        FIRST.iter().position(|first| *first == kind),
+        LAST.iter().position(|last| *last == kind),
+    ) {
+        (Some(at), _) => at,
+        (None, Some(at)) => FIRST.len() + 1 + at,
+        (None, None) => FIRST.len(),
+    }
+}
+
+/// The place of a group, version and kind in kustomize's order of them; those that mean any come late.
+pub(super) fn legacy_order(selected: Selected<'_>) -> (usize, [&str; 3]) {
+    let late = |text| if text == "" { "~" } else { text };
+    let words = [selected.group, selected.version, selected.kind];
+    (rank(selected.kind), words.map(late))
+}
+
 /// Puts the objects in the order in which `kustomize build` prints them.
 pub(super) fn sort(items: &mut [Item]) {
     items.sort_by_cached_key(|item| {
         let kind = item.kind();
-        let rank = match (
-            FIRST.iter().position(|first| *first == kind),
-            LAST.iter().position(|last| *last == kind),
-        ) {
-            (Some(at), _) => at,
-            (None, Some(at)) => FIRST.len() + 1 + at,
-            (None, None) => FIRST.len(),
-        };
         (
-            rank,
+            rank(kind),
             item.group().to_owned(),
             item.version().to_owned(),
             kind.to_owned(),

@@ -55,7 +55,13 @@ pub(super) fn patches(
     let mut read = Vec::new();
     for (at, patch) in loaded.spec.patches.iter().enumerate() {
         let spot = loaded.spot.at(&format!("/patches/{at}"));
-        read.push((patch, content(loader, place, patch, &spot)?, spot));
+        let patch = Patch {
+            // As kustomize does, which takes off the end of a block scalar with it.
+            text: patch.text.trim().to_owned(),
+            ..patch.clone()
+        };
+        let content = content(loader, place, &patch, &spot)?;
+        read.push((patch, content, spot));
     }
     for (patch, content, spot) in read {
         match content {
@@ -123,14 +129,25 @@ enum Content {
 }
 
 fn content(loader: &mut Loader<'_>, place: &Place<'_>, patch: &Patch, spot: &Spot) -> Outcome<Content> {
-    let file = match (patch.text.trim(), patch.path.as_str()) {
+    let file = match (patch.text.as_str(), patch.path.as_str()) {
         ("", "") => return Err(spot.wrong("neither `patch` nor `path` is given", "give one of the two")),
         ("", path) => loader.needed(place, path, &spot.at("/path"))?,
         (text, "") => inline(text, spot),
         _ => return Err(spot.wrong("both `patch` and `path` are given", "give one of the two")),
     };
     let is_inline = patch.path.is_empty();
-    let texts = file.texts().map_err(|fault| {
+    let texts = match file.texts() {
+        // As operations it may be fine.
+        Err(_)
+            if file
+                .settings()
+                .is_ok_and(|texts| texts.first().is_some_and(|text| text.value.is_array())) =>
+        {
+            file.settings()
+        }
+        texts => texts,
+    };
+    let texts = texts.map_err(|fault| {
         if !is_inline {
             return fault;
         }
@@ -140,12 +157,30 @@ fn content(loader: &mut Loader<'_>, place: &Place<'_>, patch: &Patch, spot: &Spo
     })?;
     match texts.first() {
         None => Err(spot.wrong("the patch is empty", "write it, or leave it out")),
-        Some(text) if text.value.is_array() => Ok(Content::Operations {
-            text: file.settings()?.first().unwrap_or(text).clone(),
-            file,
-        }),
+        Some(text) if text.value.is_array() => {
+            refuse_flow(&file, spot)?;
+            Ok(Content::Operations {
+                text: file.settings()?.first().unwrap_or(text).clone(),
+                file,
+            })
+        }
         Some(_) if is_inline => wholes(&texts, &spot.at("/patch")).map(Content::Objects),
         Some(_) => Ok(Content::Objects(file.items()?.to_vec())),
+    }
+}
+
+/// kustomize reads operations that begin with `[` as JSON.
+fn refuse_flow(file: &File, spot: &Spot) -> Outcome<()> {
+    let json = file
+        .bytes()
+        .starts_with(b"[")
+        .then(|| serde_json::from_slice::<Value>(file.bytes()));
+    match json {
+        Some(Err(error)) => Err(spot.at("/patch").wrong(
+            format!("operations that begin with `[` are JSON: {error}"),
+            "quote what is not quoted, or write them as a list with dashes",
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -215,9 +250,15 @@ fn selector(target: &Target, spot: &Spot) -> Outcome<Selector> {
     })
 }
 
-/// A patch for what a target selects says nothing about the version.
+/// A patch for what a target selects says nothing about the version, and does not remove annotations, nor all labels.
 fn with_kind_of_target(patch: &Item) -> Item {
     let mut patch = patch.clone();
+    patch.spell_out_annotations();
+    if let Some(Value::Object(metadata)) = patch.edit().get_mut("metadata") {
+        let is_emptied =
+            |field: &str, value: &Value| value.is_null() && matches!(field, "labels" | "annotations");
+        metadata.retain(|field, value| !is_emptied(field, value));
+    }
     if let Some(fields) = patch.edit().as_object_mut() {
         fields.remove("apiVersion");
     }
@@ -263,6 +304,10 @@ fn apply(
 ) -> Outcome<()> {
     for at in selected {
         let Some(item) = items.get_mut(*at) else { continue };
+        // A whole object is not replaced by kustomize, but left as it is.
+        if patch.value.get("$patch").is_some_and(|asked| asked == "replace") {
+            continue;
+        }
         let (name, kind, namespace) = (
             item.name().to_owned(),
             item.kind().to_owned(),
@@ -359,16 +404,33 @@ fn operations(
                 )
             })?;
         }
+        if item.name().is_empty() {
+            return Err(spot.wrong(format!("{id} has no name any more"), "leave it its name"));
+        }
     }
     Ok(())
 }
 
 fn operate(object: &mut Value, operation: &Value) -> Result<(), String> {
     let mut operation = operation.clone();
+    let op = operation
+        .get("op")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     for field in ["path", "from"] {
+        let is_place = field == "path" && matches!(op.as_str(), "add" | "copy" | "move");
         if let Some(Value::String(pointer)) = operation.get_mut(field) {
-            count_from_the_end(object, pointer);
+            count_from_the_end(object, pointer, is_place);
         }
+    }
+    if matches!(op.as_str(), "add" | "replace" | "test")
+        && let Some(fields) = operation.as_object_mut()
+    {
+        fields.entry("value").or_insert(Value::Null);
+    }
+    if op == "test" && is_missing_as_it_should(object, &operation) {
+        return Ok(());
     }
     add_what_is_missing(object, &mut operation);
     let patch: json_patch::Patch = serde_json::from_value(json!([operation])).map_err(|error| {
@@ -398,8 +460,19 @@ fn add_what_is_missing(object: &Value, operation: &mut Value) {
     }
 }
 
-/// Writes `/list/-1` as the index that it means.
-fn count_from_the_end(object: &Value, pointer: &mut String) {
+/// Tells whether it is asked that a field of a map is null, and it is not there.
+fn is_missing_as_it_should(object: &Value, operation: &Value) -> bool {
+    let pointer = operation.get("path").and_then(Value::as_str).unwrap_or_default();
+    let parent = pointer
+        .rsplit_once('/')
+        .and_then(|(parent, _)| object.pointer(parent));
+    operation.get("value").is_some_and(Value::is_null)
+        && parent.is_some_and(Value::is_object)
+        && object.pointer(pointer).is_none()
+}
+
+/// Writes `/list/-1` as the index that it means; a place for something new may be at the end.
+fn count_from_the_end(object: &Value, pointer: &mut String, is_place: bool) {
     let negative = |part: &str| {
         part.strip_prefix('-')
             .and_then(|digits| digits.parse::<usize>().ok())
@@ -408,9 +481,11 @@ fn count_from_the_end(object: &Value, pointer: &mut String) {
         return;
     }
     let mut done = String::new();
-    for part in pointer.split('/').skip(1) {
+    let depth = pointer.split('/').count();
+    for (at, part) in pointer.split('/').enumerate().skip(1) {
         let list = object.pointer(&done).and_then(Value::as_array);
-        let index = list.and_then(|list| list.len().checked_sub(negative(part)?));
+        let more = usize::from(is_place && at + 1 == depth);
+        let index = list.and_then(|list| (list.len() + more).checked_sub(negative(part)?));
         done.push('/');
         match index {
             Some(index) => done.push_str(&index.to_string()),

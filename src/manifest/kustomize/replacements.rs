@@ -12,7 +12,7 @@ use super::{
     load::{Loaded, Loader, Spot},
     place::Place,
     scalar,
-    select::Requirements,
+    select::{Requirements, as_go_reads},
     spec::{FieldOptions, Misread, Replacement, ReplacementTarget, Source, Target, typed, without_nulls},
     twins,
     yaml::Dialect,
@@ -142,7 +142,6 @@ fn value(items: &[Item], replacement: &Replacement, spot: &Spot) -> Outcome<Valu
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
-        Value::String(text) => text.is_empty(),
         Value::Object(fields) => fields.is_empty(),
         Value::Array(items) => items.is_empty(),
         _ => false,
@@ -422,7 +421,8 @@ fn visit_list(
     let Some((key, wanted)) = entry(part) else {
         return Ok(());
     };
-    let pattern = Regex::new(wanted).map_err(|_| format!("`{wanted}` is not a regular expression"))?;
+    let pattern =
+        Regex::new(&as_go_reads(wanted)).map_err(|_| format!("`{wanted}` is not a regular expression"))?;
     let fits = |item: &Value| {
         let value = if key.is_empty() { Some(item) } else { item.get(key) };
         value

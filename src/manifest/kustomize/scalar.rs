@@ -46,7 +46,9 @@ fn numeric(text: &str, dialect: Dialect) -> Option<Value> {
         return Some(value);
     }
     if is_float(&plain) {
-        return plain.parse().ok().and_then(number);
+        // One that is too large stays a text.
+        let float: Option<f64> = plain.parse().ok().filter(|float: &f64| float.is_finite());
+        return float.map_or_else(|| Some(text.into()), number);
     }
     Some(text.into())
 }
@@ -91,6 +93,11 @@ fn is_float(plain: &str) -> bool {
         !exponent.is_empty() && digits(exponent)
     });
     mantissa_fits && exponent_fits
+}
+
+/// Tells whether a plain scalar is a point in time.
+pub(super) fn is_timestamp(text: &str) -> bool {
+    timestamp(text).is_some()
 }
 
 /// Reads `2001-12-14`, `2001-12-14 21:59:43.1` and `2001-12-14T21:59:43.1Z`, and writes it as JSON does.
@@ -177,6 +184,8 @@ mod tests {
             ("1:30", json!("1:30")),
             ("0", json!(0)),
             ("0x", json!("0x")),
+            ("1e400", json!("1e400")),
+            ("1e16", json!(10_000_000_000_000_000_u64)),
         ];
         for (text, value) in cases {
             assert_eq!(resolve(text, Dialect::Objects), Some(value), "{text}");

@@ -25,7 +25,7 @@ impl Selector {
             if text.is_empty() {
                 return Ok(None);
             }
-            Regex::new(&format!("^(?:{text})$"))
+            Regex::new(&format!("^(?:{})$", as_go_reads(text)))
                 .map(Some)
                 .map_err(|_| (field, format!("`{text}` is not a regular expression")))
         };
@@ -55,6 +55,49 @@ impl Selector {
             && self.labels.met_by(item, "/metadata/labels")
             && self.annotations.met_by(item, "/metadata/annotations")
     }
+}
+
+/// Writes a regular expression of Go for our reader: a brace that repeats nothing is a brace.
+pub(super) fn as_go_reads(pattern: &str) -> String {
+    let mut made = String::with_capacity(pattern.len());
+    let mut rest = pattern;
+    while let Some(c) = rest.chars().next() {
+        let after = rest.get(c.len_utf8()..).unwrap_or_default();
+        if let Some(quoted) = rest.strip_prefix("\\Q") {
+            let (quoted, after) = quoted.split_once("\\E").unwrap_or((quoted, ""));
+            made.push_str(&regex::escape(quoted));
+            rest = after;
+            continue;
+        }
+        if c == '\\' {
+            let escaped = after.chars().next().map_or(0, char::len_utf8);
+            made.push(c);
+            made.push_str(after.get(..escaped).unwrap_or_default());
+            rest = after.get(escaped..).unwrap_or_default();
+            // `\p{Greek}` and `\x{10FFFF}` have braces of their own.
+            if let Some((inner, _)) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+                let end = inner.len() + 2;
+                made.push_str(rest.get(..end).unwrap_or_default());
+                rest = rest.get(end..).unwrap_or_default();
+            }
+            continue;
+        }
+        if c == '{' && !repeats(after) {
+            made.push('\\');
+        }
+        made.push(c);
+        rest = after;
+    }
+    made
+}
+
+fn repeats(after: &str) -> bool {
+    let Some((count, _)) = after.split_once('}') else {
+        return false;
+    };
+    let (least, most) = count.split_once(',').unwrap_or((count, "0"));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    !least.is_empty() && digits(least) && digits(most)
 }
 
 /// What a selector of labels asks for.
@@ -232,6 +275,18 @@ mod tests {
         }
         for bad in ["app=web,", "a b", "app in web", "=x", "level>x"] {
             assert!(Requirements::read(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn braces_and_quotes_are_read_as_go_reads_them() {
+        for (pattern, read) in [
+            ("a{2}b{1,}c{1,3}", "a{2}b{1,}c{1,3}"),
+            ("${x}/{,2}", "$\\{x}/\\{,2}"),
+            (r"\{a\p{Greek}\x{61}", r"\{a\p{Greek}\x{61}"),
+            (r"\Qa.b\E.\Q{", r"a\.b.\{"),
+        ] {
+            assert_eq!(as_go_reads(pattern), read);
         }
     }
 

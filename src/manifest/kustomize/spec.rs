@@ -45,7 +45,30 @@ pub(super) struct Kustomization {
     pub(super) helm_globals: Option<Value>,
     pub(super) helm_chart_inflation_generator: Vec<Value>,
     pub(super) build_metadata: Vec<String>,
-    sort_options: Option<Value>,
+    sort_options: Option<SortOptions>,
+}
+
+/// In which order the objects are printed: that it can be read is all that matters here.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+struct SortOptions {
+    order: Order,
+    legacy_sort_options: Option<LegacyOrder>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Order {
+    #[default]
+    Fifo,
+    Legacy,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+struct LegacyOrder {
+    order_first: Vec<String>,
+    order_last: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -177,6 +200,7 @@ pub(super) struct Source {
     pub(super) kind: String,
     pub(super) name: String,
     pub(super) namespace: String,
+    #[serde(alias = "fieldpath")]
     pub(super) field_path: String,
     pub(super) options: Option<FieldOptions>,
 }
@@ -187,6 +211,7 @@ pub(super) struct Source {
 pub(super) struct ReplacementTarget {
     pub(super) select: Option<Target>,
     pub(super) reject: Vec<Target>,
+    #[serde(alias = "fieldpaths")]
     pub(super) field_paths: Vec<String>,
     pub(super) options: Option<FieldOptions>,
 }
@@ -228,6 +253,7 @@ pub(super) struct VarObject {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub(super) struct VarField {
+    #[serde(alias = "fieldpath")]
     pub(super) field_path: String,
 }
 
@@ -254,7 +280,7 @@ impl Kustomization {
         if !fields.iter().any(says) {
             return Err(misread("", "the kustomization is empty", "list its resources"));
         }
-        let mut read: Self = typed(&bare)?;
+        let mut read: Self = typed(&bare).or_else(|misread| typed(&respelled(&bare).ok_or(misread)?))?;
         read.settle()?;
         Ok(read)
     }
@@ -277,6 +303,17 @@ impl Kustomization {
                 "/apiVersion",
                 &format!("the apiVersion must be {own}"),
                 "correct it",
+            ));
+        }
+        if let Some(SortOptions {
+            order: Order::Fifo,
+            legacy_sort_options: Some(_),
+        }) = self.sort_options
+        {
+            return Err(misread(
+                "/sortOptions/legacySortOptions",
+                "they are given, but the order is not `legacy`",
+                "leave them out, or say `order: legacy`",
             ));
         }
         self.resources.append(&mut self.bases);
@@ -362,6 +399,28 @@ pub(super) fn typed<T: DeserializeOwned>(bare: &Value) -> Result<T, Misread> {
         error.split(", expected one of").next().unwrap_or(&error),
         "compare with kustomize's reference of its fields",
     ))
+}
+
+/// Writes the names of fields as they are meant: to kustomize upper and lower case are the same.
+fn respelled(bare: &Value) -> Option<Value> {
+    let known = |name: &str| {
+        let alone = Value::Object([(name.to_owned(), Value::Null)].into_iter().collect());
+        let error = Kustomization::deserialize(&alone).err()?.to_string();
+        let names = error.split_once(", expected one of ")?.1;
+        let mut names = names.split(", ").map(|name| name.trim_matches('`'));
+        names
+            .find(|known| known.eq_ignore_ascii_case(name))
+            .map(str::to_owned)
+    };
+    let mut changed = false;
+    let fields = bare.as_object()?.iter().map(|(name, value)| {
+        let meant = known(name)
+            .inspect(|_| changed = true)
+            .unwrap_or_else(|| name.clone());
+        (meant, value.clone())
+    });
+    let fields: Value = fields.collect();
+    changed.then_some(fields)
 }
 
 /// Leaves out fields that are null, as if they were not written.

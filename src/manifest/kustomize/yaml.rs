@@ -6,9 +6,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::{Map, Number, Value};
 use serde_saphyr::granit_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
-use super::scalar;
+use super::{refold::refold, scalar, separate::separate};
 use crate::manifest::{
     Problem,
+    ending::as_it_ends,
     split::{Chunk, split},
     yaml::{MAX_ALIAS_NODES, MAX_DEPTH, MAX_DOCUMENTS, content_line, snippet, text_of, whole_file},
 };
@@ -36,7 +37,10 @@ pub(super) enum Dialect {
 /// Reads the documents of a file; those that say nothing are left out.
 pub(super) fn read(bytes: &[u8], file: &str, dialect: Dialect) -> Result<Vec<Text>, Box<Problem>> {
     let text = text_of(bytes, file)?;
-    let chunks = split(text);
+    let chunks = match dialect {
+        Dialect::Objects => separate(text).map_err(|line| no_separator(file, line))?,
+        Dialect::Settings => split(text),
+    };
     if chunks.len() > MAX_DOCUMENTS {
         let message = format!(
             "the file has {} documents, more than the limit of {MAX_DOCUMENTS}",
@@ -46,7 +50,7 @@ pub(super) fn read(bytes: &[u8], file: &str, dialect: Dialect) -> Result<Vec<Tex
     }
     let mut documents = Vec::with_capacity(chunks.len());
     for chunk in &chunks {
-        match Reader::new(chunk.text, dialect).document() {
+        match Reader::new(&as_it_ends(chunk.text), dialect).document() {
             Ok((Value::Null, _)) => {}
             Ok((value, hollow)) => documents.push(Text {
                 value: Arc::new(value),
@@ -57,6 +61,23 @@ pub(super) fn read(bytes: &[u8], file: &str, dialect: Dialect) -> Result<Vec<Tex
         }
     }
     Ok(documents)
+}
+
+/// Reads one document as Kubernetes does.
+pub(super) fn settings(text: &str) -> Option<Value> {
+    let read = Reader::new(text, Dialect::Settings).document();
+    read.ok().map(|(value, _)| value)
+}
+
+fn no_separator(file: &str, line: u32) -> Box<Problem> {
+    Box::new(Problem {
+        line,
+        ..whole_file(
+            file,
+            "kustomize takes no text after `---`".to_owned(),
+            "begin the document on the next line",
+        )
+    })
 }
 
 /// What is wrong in a document, and where in it.
@@ -146,8 +167,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads to the end, so that what is wrong after the document is found too.
+    /// Reads the end of the document. What follows it says nothing to kustomize; of settings, it has to be right.
     fn rest(&mut self) -> Result<(), Wrong> {
+        if self.dialect == Dialect::Objects {
+            return self.next().map(drop);
+        }
         while let Some(event) = self.events.next_event() {
             event?;
         }
@@ -180,11 +204,11 @@ impl<'a> Reader<'a> {
                 (self.scalar(&text, style, tag.as_deref(), span)?, anchor)
             }
             Event::SequenceStart(_, anchor, tag) => {
-                refuse_tag(tag.as_deref(), "seq", span)?;
+                refuse_tag(tag.as_deref(), &["seq", "omap"], span)?;
                 (self.list()?, anchor)
             }
             Event::MappingStart(_, anchor, tag) => {
-                refuse_tag(tag.as_deref(), "map", span)?;
+                refuse_tag(tag.as_deref(), &["map"], span)?;
                 (self.map()?, anchor)
             }
             Event::Alias(id) => (self.alias(id, span)?, 0),
@@ -243,7 +267,7 @@ impl<'a> Reader<'a> {
             let (event, span) = self.next()?;
             let (key, plain) = match event {
                 Event::MappingEnd => break,
-                Event::Scalar(text, style, ..) => (text.into_owned(), style == ScalarStyle::Plain),
+                Event::Scalar(text, style, ..) => self.key(text.into_owned(), style),
                 Event::Alias(id) => match self.alias(id, span)? {
                     Value::String(text) => (text, false),
                     other => (other.to_string(), false),
@@ -256,13 +280,17 @@ impl<'a> Reader<'a> {
                     ));
                 }
             };
+            self.refuse_key(&key, plain, span)?;
             self.path.push(key.replace('~', "~0").replace('/', "~1"));
             let (event, at) = self.next()?;
             let value = self.node(event, at)?;
             self.path.pop();
             if plain && key == "<<" {
+                if self.dialect == Dialect::Objects && !merged.is_empty() {
+                    return Err(Wrong::at(span, "`<<` occurs twice", "give one `<<` a list"));
+                }
                 merged.push((value, span));
-            } else if fields.contains_key(&key) {
+            } else if fields.contains_key(&key) && self.dialect == Dialect::Objects {
                 let message = format!("the key `{key}` occurs twice");
                 return Err(Wrong::at(span, message, "remove one of the two"));
             } else {
@@ -285,9 +313,14 @@ impl<'a> Reader<'a> {
         let tag = match tag {
             None => None,
             Some(tag) if tag.handle() == CORE => Some(tag.suffix()),
-            Some(_) => return Err(foreign_tag(span)),
+            // `!` asks for nothing; of a tag that somebody made up kustomize keeps the text.
+            Some(tag) if tag.suffix().is_empty() || tag.suffix() == "!" => None,
+            Some(_) => Some("str"),
         };
         let value = match (tag, style) {
+            (None | Some("str"), ScalarStyle::Folded) if self.dialect == Dialect::Objects => {
+                return Ok(Value::String(refold(text)));
+            }
             (None, ScalarStyle::Plain) | (Some("int" | "float" | "bool" | "null"), _) => {
                 scalar::resolve(text, self.dialect)
             }
@@ -304,13 +337,47 @@ impl<'a> Reader<'a> {
         if value.is_null() && span.start.index() == span.end.index() {
             self.hollow.push(format!("/{}", self.path.join("/")));
         }
-        // kustomize writes every annotation as a text, as it was spelled.
-        let annotation = self.dialect == Dialect::Objects
-            && matches!(self.path.as_slice(), [a, b, _] if a == "metadata" && b == "annotations");
-        if annotation && !value.is_null() && !value.is_string() {
+        if !value.is_null() && self.is_annotation() {
             return Ok(Value::String(text.to_owned()));
         }
         Ok(value)
+    }
+
+    /// kustomize writes every annotation as a text, as it was spelled.
+    fn is_annotation(&self) -> bool {
+        let mut path = self.path.as_slice();
+        while let [items, _, rest @ ..] = path
+            && items == "items"
+        {
+            path = rest;
+        }
+        self.dialect == Dialect::Objects && matches!(path, [a, b, _] if a == "metadata" && b == "annotations")
+    }
+
+    /// Reads a key, and tells whether it is plain. Of settings every key is made a text.
+    fn key(&self, text: String, style: ScalarStyle) -> (String, bool) {
+        let is_plain = style == ScalarStyle::Plain;
+        match scalar::resolve(&text, self.dialect) {
+            Some(value @ (Value::Bool(_) | Value::Number(_)))
+                if is_plain && self.dialect == Dialect::Settings =>
+            {
+                (value.to_string(), true)
+            }
+            _ => (text, is_plain),
+        }
+    }
+
+    /// A key of an object is a text.
+    fn refuse_key(&self, text: &str, is_plain: bool, span: Span) -> Result<(), Wrong> {
+        let is_text = || matches!(scalar::resolve(text, self.dialect), Some(Value::String(_)));
+        if self.dialect == Dialect::Settings || !is_plain || text == "<<" {
+            return Ok(());
+        }
+        if !is_text() || scalar::is_timestamp(text) {
+            let message = format!("the key `{text}` is not a text, and kustomize refuses such keys");
+            return Err(Wrong::at(span, message, "quote it"));
+        }
+        Ok(())
     }
 }
 
@@ -336,9 +403,9 @@ fn foreign_tag(span: Span) -> Wrong {
     Wrong::at(span, "a tag that is not one of JSON's types", "leave the tag out")
 }
 
-fn refuse_tag(tag: Option<&Tag>, own: &str, span: Span) -> Result<(), Wrong> {
+fn refuse_tag(tag: Option<&Tag>, own: &[&str], span: Span) -> Result<(), Wrong> {
     match tag {
-        Some(tag) if tag.handle() != CORE || tag.suffix() != own => Err(foreign_tag(span)),
+        Some(tag) if tag.handle() == CORE && !own.contains(&tag.suffix()) => Err(foreign_tag(span)),
         _ => Ok(()),
     }
 }
@@ -363,9 +430,10 @@ fn merge(fields: &mut Map<String, Value>, value: Value, span: Span) -> Result<()
 
 /// Makes a JSON number of a float; whole ones are written without a fraction. None: infinite, or no number.
 pub(super) fn number(float: f64) -> Option<Value> {
-    #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53, checked")]
-    if float.fract() == 0.0 && float.abs() < 9e15 {
-        return Some(Value::from(float as i64));
+    if float.fract() == 0.0
+        && let Ok(whole) = float.to_string().parse::<i64>()
+    {
+        return Some(Value::from(whole));
     }
     Number::from_f64(float).map(Value::Number)
 }
@@ -388,11 +456,11 @@ mod tests {
 
     #[test]
     fn scalars_are_read_as_kustomize_reads_them() {
-        let text = "a: yes\nb: 0400\nc: 1.0\nd: 2001-01-01\ne: 1_000\nf: 0x1F\ng: '1'\nh: !!str 5\ni: 1e3\nj: 0o17\nk: ~\n80: true\n";
+        let text = "a: yes\nb: 0400\nc: 1.0\nd: 2001-01-01\ne: 1_000\nf: 0x1F\ng: '1'\nh: !!str 5\ni: 1e3\nj: 0o17\nk: ~\nl: true\n";
         assert_eq!(
             *one(text).value,
             json!({"a": "yes", "b": 256, "c": 1, "d": "2001-01-01T00:00:00Z", "e": 1000, "f": 31, "g": "1",
-                "h": "5", "i": 1000, "j": 15, "k": null, "80": true})
+                "h": "5", "i": 1000, "j": 15, "k": null, "l": true})
         );
     }
 
@@ -457,7 +525,14 @@ mod tests {
             "{}",
             wrong("a: [1\n")
         );
-        assert!(wrong("a: !secret x\n").contains("tag"));
+        assert!(wrong("a: !!float x\nb: !!set {}\n").contains("tag"));
+        assert!(wrong("80: x\n").contains("`80` is not a text"));
+        assert!(wrong("2001-01-01: x\n").contains("not a text"));
+        assert!(wrong("a: &a {x: 1}\nb: {<<: *a, <<: *a}\n").contains("`<<` occurs twice"));
+        assert_eq!(
+            wrong("a: 1\n--- {b: 2}\n"),
+            "f:2:1: kustomize takes no text after `---`"
+        );
         assert!(wrong("a: .inf\n").contains("JSON"));
         assert!(wrong(&format!("a: {}1{}\n", "[".repeat(70), "]".repeat(70))).contains("deep"));
         let bomb = "a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d]\n";
