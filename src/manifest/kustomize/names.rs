@@ -263,9 +263,11 @@ fn rank(kind: &str) -> usize {
 
 /// The place of a group, version and kind in kustomize's order of them; those that mean any come late.
 pub(super) fn legacy_order(selected: Selected<'_>) -> (usize, [&str; 3]) {
-    let late = |text| if text == "" { "~" } else { text };
     let words = [selected.group, selected.version, selected.kind];
-    (rank(selected.kind), words.map(late))
+    (
+        rank(selected.kind),
+        words.map(|text| if text.is_empty() { "~" } else { text }),
+    )
 }
 
 /// Puts the objects in the order in which `kustomize build` prints them.

@@ -38,7 +38,7 @@ pub(super) enum Dialect {
 pub(super) fn read(bytes: &[u8], file: &str, dialect: Dialect) -> Result<Vec<Text>, Box<Problem>> {
     let text = text_of(bytes, file)?;
     let chunks = match dialect {
-        Dialect::Objects => separate(text).map_err(|line| no_separator(file, line))?,
+        Dialect::Objects => separate(text).map_err(|line| Box::new(no_separator(file, line)))?,
         Dialect::Settings => split(text),
     };
     if chunks.len() > MAX_DOCUMENTS {
@@ -69,15 +69,15 @@ pub(super) fn settings(text: &str) -> Option<Value> {
     read.ok().map(|(value, _)| value)
 }
 
-fn no_separator(file: &str, line: u32) -> Box<Problem> {
-    Box::new(Problem {
+fn no_separator(file: &str, line: u32) -> Problem {
+    Problem {
         line,
         ..whole_file(
             file,
             "kustomize takes no text after `---`".to_owned(),
             "begin the document on the next line",
         )
-    })
+    }
 }
 
 /// What is wrong in a document, and where in it.
