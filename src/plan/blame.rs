@@ -120,8 +120,12 @@ pub(super) fn blame(
     effect: Option<Effect>,
 ) -> Blame {
     let mut found = Blame::default();
-    for (commit, pair) in steps {
+    for (index, (commit, pair)) in steps.iter().enumerate() {
         if !pair.is_near(canary, target) {
+            continue;
+        }
+        let below = || steps.iter().skip(index + 1).map(|(_, pair)| pair);
+        if effect == Some(Effect::Run) && found.commit.is_none() && pair.only_hides(below(), target) {
             continue;
         }
         let revision = !pair.revision_reasons(target).is_empty();

@@ -301,6 +301,32 @@ impl<'a> Pair<'a> {
         reasons
     }
 
+    /// Whether the target is only out of sight because something is wrong, or comes back as it was before that.
+    /// `below` are the older steps, newest first.
+    pub(super) fn only_hides<'b>(
+        &self,
+        below: impl Iterator<Item = &'b Pair<'b>>,
+        target: &ObjectKey,
+    ) -> bool {
+        let is_hidden = |in_it: &Manifests| in_it.object(target).is_none() && !in_it.errors.is_empty();
+        if is_hidden(self.new) {
+            return true;
+        }
+        let Some(workload) = self.new.object(target).filter(|_| is_hidden(self.old)) else {
+            return false;
+        };
+        let mut sound = below.map(|pair| pair.old).skip_while(|old| is_hidden(old));
+        let configs = config_references(workload);
+        let mut keys = std::iter::once(target).chain(configs.keys());
+        sound.next().is_some_and(|old| {
+            keys.all(|key| match (old.object(key), self.new.object(key)) {
+                (Some(old), Some(new)) => differences_in(old, new, revision_parts(&key.kind)).is_empty(),
+                (None, None) => true,
+                _ => false,
+            })
+        })
+    }
+
     /// Whether one of the changed files is one of the target, or of a config of it, and no other object of that
     /// file explains the change: an edit of comments, or of fields that make no revision.
     pub(super) fn touches_files(&self, target: &ObjectKey) -> bool {

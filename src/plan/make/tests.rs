@@ -138,6 +138,27 @@ fn of_several_commits_the_newest_that_changed_the_revision_answers() {
 }
 
 #[test]
+fn what_breaks_a_target_and_mends_it_again_does_not_answer_for_the_change_before() {
+    let repo = base();
+    let changed = repo.commit_as("6.0.1", &[("app/deployment.yaml", &deployment("6.0.1", 2))]);
+    repo.commit_as(
+        "break",
+        &[("app/deployment.yaml", "apiVersion: apps/v1\nkind: [\n")],
+    );
+    repo.commit_as("mend", &[("app/deployment.yaml", &deployment("6.0.1", 2))]);
+    let plan = plan_of(&repo, "HEAD~3..HEAD");
+    assert_eq!(plan.starts().next().unwrap().commit, changed);
+
+    repo.commit_as(
+        "break",
+        &[("app/deployment.yaml", "apiVersion: apps/v1\nkind: [\n")],
+    );
+    let mended = repo.commit_as("mend", &[("app/deployment.yaml", &deployment("6.0.2", 2))]);
+    let plan = plan_of(&repo, "HEAD~5..HEAD");
+    assert_eq!(plan.starts().next().unwrap().commit, mended);
+}
+
+#[test]
 fn a_change_that_is_reverted_within_the_range_starts_nothing() {
     let repo = base();
     let bad = repo.commit_as("bad", &[("app/deployment.yaml", &deployment("6.0.1", 2))]);
