@@ -238,6 +238,17 @@ impl RemoteClone {
         let named = self.options.branch.as_ref();
         let (fault, message) = match (some.is_empty(), named) {
             (true, _) => (RemoteFault::Empty, "it has no branch".to_owned()),
+            // It has just come back, or answered with something else before (a page of a proxy).
+            (false, Some(branch))
+                if listed
+                    .lines()
+                    .any(|line| line.ends_with(&format!("\trefs/heads/{branch}"))) =>
+            {
+                (
+                    RemoteFault::Unreachable,
+                    format!("it did not show `{branch}` at first"),
+                )
+            }
             (false, Some(branch)) => (
                 RemoteFault::NoBranch,
                 format!("`{branch}` is not among {}{more}", some.join(", ")),

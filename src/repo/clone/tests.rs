@@ -251,6 +251,28 @@ fn a_fetch_that_is_killed_half_way_is_made_up_for() {
 }
 
 #[test]
+fn a_branch_that_is_not_shown_at_first_is_not_said_to_be_missing() {
+    let scene = Scene::new();
+    let commit = scene.upstream.commit(&[("a", "1")]);
+    let flag = scene.dir.path().join("asked");
+    let text = format!(
+        "case \"$*\" in *ls-remote*) [ -e {0} ] || {{ touch {0}; exit; }};; esac; exec git \"$@\"",
+        flag.display()
+    );
+    let mut options = scene.options();
+    options.branch = Some("main".to_owned());
+    let git = Git::at(script(scene.dir.path(), "git", &text));
+    let clone = RemoteClone::open(options, git).unwrap();
+    let error = clone.fetch().unwrap_err();
+    assert!(
+        error.to_string().contains("did not show `main` at first"),
+        "{error}"
+    );
+    assert!(clone.fetch().unwrap());
+    assert_eq!(clone.newest().unwrap().id, commit);
+}
+
+#[test]
 fn too_large_and_too_slow_are_ended_and_said() {
     let scene = Scene::new();
     scene.upstream.commit(&[("a", "1")]);
