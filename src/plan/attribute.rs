@@ -73,18 +73,29 @@ pub fn history(
 ) -> Result<Vec<RenderedRevision>, RepoError> {
     let mut trees = Trees::new(repository, cache, settings);
     let mut newer: Option<(CommitId, Arc<Manifests>)> = None;
-    let mut found = Vec::new();
+    let (mut found, mut hidden) = (Vec::new(), Vec::new());
     for commit in repository.history(to, limit)? {
         let tree = match newer.take() {
             // Nothing changed: the tree is the same.
             Some((id, tree)) if repository.whole_changes(Some(&commit.id), &id)?.is_empty() => tree,
             _ => trees.read(&commit.id)?,
         };
+        let object = tree.object(key).cloned();
+        let is_hidden = object.is_none() && !tree.errors.is_empty();
+        hidden.push(is_hidden);
         found.push(RenderedRevision {
             commit: commit.id.clone(),
-            object: tree.object(key).cloned(),
+            object,
         });
         newer = Some((commit.id, tree));
+    }
+    // What a commit only puts out of sight, because something is wrong, is as it was before.
+    let mut before = None;
+    for (revision, is_hidden) in found.iter_mut().zip(hidden).rev() {
+        if is_hidden {
+            revision.object.clone_from(&before);
+        }
+        before.clone_from(&revision.object);
     }
     Ok(found)
 }
@@ -161,6 +172,20 @@ mod tests {
         let history = [declared(2, "1", &["A"], 1), declared(1, "1", &["A", "B"], 1)];
         assert_eq!(attribute(&live("1", &["A", "B"]), &history), Some(id(1)));
         assert_eq!(attribute(&live("1", &["A"]), &history), Some(id(2)));
+    }
+
+    #[test]
+    fn a_commit_that_mends_another_does_not_answer_for_what_was_before() {
+        let repo = Repo::new();
+        repo.commit(&[("d.yaml", &deployment("1", 1))]);
+        let second = repo.commit(&[("d.yaml", &deployment("2", 1))]);
+        repo.commit(&[("d.yaml", "kind: [")]);
+        repo.commit(&[("d.yaml", &deployment("2", 1))]);
+        let key = ObjectKey::new(Resource::DEPLOYMENT, "default", "podinfo");
+        let (cache, settings) = (Cache::default(), Settings::default());
+        let all = history(&repo.checkout(""), &cache, &settings, &key, &repo.head(), 10).unwrap();
+        assert_eq!(attribute(all[0].object.as_ref().unwrap(), &all), Some(second));
+        assert_eq!(all.iter().filter(|revision| revision.object.is_none()).count(), 0);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     canary::{Canary, Query},
     manifest::{
-        Difference, Object, ObjectKey, Resource, config_references, differences, differences_in,
+        Difference, Object, ObjectKey, Resource, Skipped, config_references, differences, differences_in,
         flux::{HelmRelease, is_below},
         is_tracked_config,
     },
@@ -187,7 +187,15 @@ impl<'a> Pair<'a> {
         };
         let Some(before) = before else {
             let added = self.reason(canary, after, Change::Added, Vec::new());
-            return Some((Effect::Initialize, vec![added]));
+            // What Flux could not render meanwhile is still there.
+            let by = self.new.objects.applied_by(canary);
+            let was_held = by.is_some_and(|by| self.old.held.contains_key(by));
+            let effect = if was_held {
+                Effect::MayChange
+            } else {
+                Effect::Initialize
+            };
+            return Some((effect, vec![added]));
         };
         let moved = target_of(&before.object).as_ref() != Some(target);
         let mut reasons = self.revision_reasons(target);
@@ -242,6 +250,7 @@ impl<'a> Pair<'a> {
         if self.new.objects.contains_key(target) {
             return reasons;
         }
+        reasons.extend(self.held(canary).map(|(_, held)| file_reason(target, &held.file)));
         let tie = self.settings.ties.of(canary);
         let runs = |release: &HelmRelease| match tie.and_then(|tie| tie.release.as_ref()) {
             Some(owner) => *owner == release.key,
@@ -278,6 +287,11 @@ impl<'a> Pair<'a> {
             reasons.extend(reason.filter(|reason| !reasons.contains(reason)));
         }
         reasons
+    }
+
+    /// Returns the Flux Kustomization that applied a canary, and fails now without removing it.
+    pub(super) fn held(&self, canary: &ObjectKey) -> Option<(&ObjectKey, &Skipped)> {
+        self.new.held.get_key_value(self.old.objects.applied_by(canary)?)
     }
 
     /// Returns what makes another revision of the target: its template or spec, and its tracked configs.

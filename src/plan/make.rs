@@ -164,6 +164,10 @@ fn touched(
             _ => Vec::new(),
         };
         notes.extend(suspended(new, &target));
+        notes.extend(
+            pair.held(&canary)
+                .map(|(by, held)| format!("{by}: {}: Flux fails, and removes nothing", held.why)),
+        );
         let but = |commits: Vec<CommitId>| commits.into_iter().filter(|id| *id != commit).collect();
         touched.push(Touched {
             canary,

@@ -120,7 +120,12 @@ pub struct Manifests {
     pub errors: Vec<Problem>,
     /// In the order of their names.
     pub(super) parts: Vec<Arc<Part>>,
+    /// Flux Kustomizations whose directory is not there: Flux fails, and leaves what they have applied as it is.
+    pub(super) held: Held,
 }
+
+/// Flux Kustomizations that cannot be rendered at all, and why.
+pub(super) type Held = BTreeMap<ObjectKey, Skipped>;
 
 /// Returns the HelmReleases whose spec differs from an older revision. None where the older one is not known.
 #[must_use]

@@ -71,6 +71,12 @@ impl Objects {
         self.declared.get(key)?.first.placed()
     }
 
+    /// Returns the Flux Kustomization that applies an object.
+    pub(super) fn applied_by(&self, key: &ObjectKey) -> Option<&ObjectKey> {
+        let (by, _) = self.declared.get(key)?.first.part.by.as_ref()?;
+        Some(&by.key)
+    }
+
     /// Tells whether there is an object with a key.
     #[must_use]
     pub fn contains_key(&self, key: &ObjectKey) -> bool {

@@ -12,6 +12,7 @@ use super::{
     cache::Snapshot,
     files::TreeFiles,
     layout::Layout,
+    manifests::Held,
     part::{FoundFlux, Part, PartName, Unrendered, in_namespace},
 };
 use crate::{
@@ -188,16 +189,17 @@ impl Reader<'_> {
         for dir in &layout.roots {
             parts.push(build.root(dir)?);
         }
-        let (flux, mut skipped) = build.flux(&parts)?;
-        skipped.extend(layout.skipped.iter().cloned());
+        let (flux, held) = build.flux(&parts)?;
+        let skipped = held.values().chain(&layout.skipped).cloned().collect();
         let declared = declared_by(&flux, &parts, below);
         let none = Manifests::default();
         let before = self.before.snapshot.as_ref();
-        let manifests = Manifests::of(
+        let mut manifests = Manifests::of(
             declared,
             skipped,
             before.map_or(&none, |snapshot| &snapshot.manifests),
         );
+        manifests.held = held;
         let mut all = flux;
         all.extend(parts);
         Ok(Read {
@@ -397,9 +399,9 @@ impl Build<'_> {
     }
 
     /// Renders what the Flux Kustomizations of this repository name, and what these yield in turn.
-    fn flux(&self, entry: &[Arc<Part>]) -> Result<(Vec<Arc<Part>>, Vec<Skipped>), RepoError> {
+    fn flux(&self, entry: &[Arc<Part>]) -> Result<(Vec<Arc<Part>>, Held), RepoError> {
         let mut parts: BTreeMap<PartName, Arc<Part>> = BTreeMap::new();
-        let mut skipped = Vec::new();
+        let mut held = Held::new();
         for _ in 0..MAX_ROUNDS {
             let all: BTreeMap<PartName, FoundFlux> = declared(entry, &parts);
             let pairs: Vec<(&FluxKustomization, &str)> = all
@@ -408,17 +410,18 @@ impl Build<'_> {
                 .collect();
             let ours: BTreeSet<&ObjectKey> = of_this_repository(&pairs).iter().map(|one| &one.key).collect();
             let mut moved = false;
-            skipped.clear();
+            held.clear();
             for (name, found) in all
                 .iter()
                 .filter(|(_, found)| ours.contains(&found.kustomization.key))
             {
                 if !self.files.is_dir(name.path()) {
-                    skipped.push(Skipped {
+                    let skipped = Skipped {
                         file: found.file.to_string(),
                         line: found.line,
                         why: format!("spec.path {} is not in this repository", found.kustomization.path),
-                    });
+                    };
+                    held.insert(found.kustomization.key.clone(), skipped);
                     continue;
                 }
                 let (variables, inputs) = variables(&found.kustomization, entry, &parts);
@@ -447,7 +450,7 @@ impl Build<'_> {
                 break;
             }
         }
-        Ok((parts.into_values().collect(), skipped))
+        Ok((parts.into_values().collect(), held))
     }
 }
 

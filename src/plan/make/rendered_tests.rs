@@ -263,6 +263,26 @@ fn flux_kustomizations_say_what_is_rendered_with_their_overlay_and_variables() {
 }
 
 #[test]
+fn a_directory_that_is_not_there_any_more_removes_nothing() {
+    let repo = flux_repository(SUBSTITUTE);
+    repo.git(&["mv", "apps/production", "apps/live"]);
+    repo.commit_as("move the directory", &[]);
+    let plan = plan_of(&repo, "");
+    let canary = || "Canary/prod/podinfo".to_owned();
+    assert_eq!(touched(&plan), [(canary(), Effect::MayChange)]);
+    assert_eq!(why(&plan.touched[0]), ["clusters/production/apps.yaml"]);
+    let note = "Kustomization/flux-system/apps: spec.path apps/production is not in this repository: \
+                Flux fails, and removes nothing";
+    assert_eq!(plan.touched[0].notes, [note]);
+    let path = "clusters/production/apps.yaml";
+    let text = std::fs::read_to_string(repo.dir().join(path)).unwrap();
+    repo.commit_as("follow", &[(path, &text.replace("apps/production", "apps/live"))]);
+    assert_eq!(touched(&plan_of(&repo, "")), [(canary(), Effect::MayChange)]);
+    let both = touched(&plan_of(&repo, "HEAD~2..HEAD"));
+    assert_eq!(both, [(canary(), Effect::NoWorkloadChange)]);
+}
+
+#[test]
 fn an_image_of_a_flux_kustomization_and_a_suspension_are_told() {
     let repo = flux_repository(SUBSTITUTE);
     repo.commit(&[("apps/base/deployment.yaml", &deployment("6.0.0", 2))]);
