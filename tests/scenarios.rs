@@ -146,17 +146,22 @@ async fn a_scenario_goes_the_same_way_twice() {
     );
 }
 
-#[tokio::test(start_paused = true, flavor = "current_thread")]
-async fn a_sidecar_that_is_killed_goes_on() {
-    for (name, every) in [
-        ("success", 23_300),
-        ("rollback-on-metric", 25_700),
-        ("restart-on-new-revision", 21_300),
-        ("revert-mid-run", 32_700),
-        ("beside-flux", 29_900),
-    ] {
-        killed_all_over(name, scaled(every), Duration::from_millis(700)).await;
-    }
+/// A sidecar that is killed goes on.
+macro_rules! killed {
+    ($($test:ident: $name:literal, $every:literal;)*) => {$(
+        #[tokio::test(start_paused = true, flavor = "current_thread")]
+        async fn $test() {
+            killed_all_over($name, scaled($every), Duration::from_millis(700)).await;
+        }
+    )*};
+}
+
+killed! {
+    killed_in_a_success: "success", 23_300;
+    killed_in_a_rollback: "rollback-on-metric", 25_700;
+    killed_with_a_new_revision: "restart-on-new-revision", 21_300;
+    killed_with_a_revert: "revert-mid-run", 32_700;
+    killed_beside_flux: "beside-flux", 29_900;
 }
 
 /// `SERIN_KILLS=10` kills ten times as often.
