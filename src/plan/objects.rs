@@ -252,28 +252,32 @@ mod tests {
     /// Which parts there are, and the keys that each declares, one of them perhaps twice.
     type Declares = BTreeMap<u8, Vec<u8>>;
 
+    fn declare(part: &mut Part, object: Object) {
+        let placed = Placed {
+            file: Arc::from(part.name.path()),
+            line: 1,
+            unknown: None,
+            substituted: false,
+            secret: false,
+            root: None,
+            object,
+        };
+        part.objects.push((Arc::new(placed.object.key()), placed));
+    }
+
     fn part(name: u8, keys: &[u8]) -> Arc<Part> {
         let path = format!("part-{name}");
         let name = if name.is_multiple_of(2) {
-            PartName::File(path.clone())
+            PartName::File(path)
         } else {
-            PartName::Root(path.clone())
+            PartName::Root(path)
         };
         let mut part = Part::new(name, BTreeSet::new());
         for key in keys {
             let object = Object::from(
                 json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": key.to_string()}}),
             );
-            let placed = Placed {
-                file: Arc::from(path.as_str()),
-                line: 1,
-                unknown: None,
-                substituted: false,
-                secret: false,
-                root: None,
-                object,
-            };
-            part.objects.push((Arc::new(placed.object.key()), placed));
+            declare(&mut part, object);
         }
         Arc::new(part)
     }
@@ -339,16 +343,7 @@ mod tests {
         ];
         let mut part = Part::new(PartName::File("f".to_owned()), BTreeSet::new());
         for object in all {
-            let placed = Placed {
-                file: Arc::from("f"),
-                line: 1,
-                unknown: None,
-                substituted: false,
-                secret: false,
-                root: None,
-                object,
-            };
-            part.objects.push((Arc::new(placed.object.key()), placed));
+            declare(&mut part, object);
         }
         let objects = Objects::of_parts(&[Arc::new(part)]);
         let of = |resource| {
