@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -26,7 +25,8 @@ pub struct Cache {
 struct State {
     /// Used last comes last.
     snapshots: VecDeque<Arc<Snapshot>>,
-    files: Kept<File>,
+    /// What the build at hand has read, by path and content.
+    files: BTreeMap<(String, BlobId), Arc<File>>,
 }
 
 /// All that was read of a revision.
@@ -40,47 +40,15 @@ pub(super) struct Snapshot {
     pub(super) manifests: Arc<Manifests>,
 }
 
-/// What files were read to, by path and content: used since the last sweep, and before it.
-#[derive(Debug)]
-struct Kept<T> {
-    young: BTreeMap<(String, BlobId), Arc<T>>,
-    old: BTreeMap<(String, BlobId), Arc<T>>,
-}
-
-impl<T> Default for Kept<T> {
-    fn default() -> Self {
-        Self {
-            young: BTreeMap::new(),
-            old: BTreeMap::new(),
-        }
-    }
-}
-
-impl<T> Kept<T> {
-    fn get(&mut self, key: &(String, BlobId)) -> Option<Arc<T>> {
-        if let Some(known) = self.young.get(key) {
-            return Some(Arc::clone(known));
-        }
-        let known = self.old.remove(key)?;
-        self.young.insert(key.clone(), Arc::clone(&known));
-        Some(known)
-    }
-
-    fn sweep(&mut self) {
-        self.old = mem::take(&mut self.young);
-    }
-}
-
 impl Cache {
     /// Forgets files that were not used since the sweep before.
     pub fn sweep(&self) {
         self.documents.sweep();
-        self.state().files.sweep();
     }
 
     /// Forgets the files that builds have read.
     pub(super) fn forget_files(&self) {
-        self.state().files = Kept::default();
+        self.state().files.clear();
     }
 
     pub(super) fn documents<E>(
@@ -100,10 +68,10 @@ impl Cache {
     ) -> Result<Arc<File>, E> {
         let key = (path.to_owned(), id.clone());
         if let Some(known) = self.state().files.get(&key) {
-            return Ok(known);
+            return Ok(Arc::clone(known));
         }
         let made = Arc::new(read()?);
-        self.state().files.young.insert(key, Arc::clone(&made));
+        self.state().files.insert(key, Arc::clone(&made));
         Ok(made)
     }
 

@@ -10,6 +10,16 @@ use serde_json::{Value, json};
 
 use super::environment::{Running, TestEnvironment};
 
+/// The sidecar beside it, which applies the checkout.
+pub(crate) const RUN: [&str; 6] = [
+    "run",
+    "--apply",
+    "--kubeconfig",
+    "../kubeconfig",
+    "--listen",
+    "127.0.0.1:0",
+];
+
 /// The embedded cluster as its own process.
 pub(crate) struct TestCluster {
     _process: Running,

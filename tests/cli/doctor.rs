@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use super::{
-    cluster::TestCluster,
+    cluster::{RUN, TestCluster},
     environment::{Running, TestEnvironment},
     web::WEB,
 };
@@ -12,24 +12,8 @@ use super::{
 fn a_cluster_is_examined_and_the_checkout_beside_it() {
     let env = TestEnvironment::new();
     env.commit("Add web", &[("web.yaml", WEB)]);
-    let listen = [
-        "cluster",
-        "--listen",
-        "127.0.0.1:0",
-        "--write-kubeconfig",
-        "../kubeconfig",
-    ];
-    let cluster = Running::start(env.serin(&listen));
-    cluster.wait_for("Kubernetes API on");
-    let run = [
-        "run",
-        "--apply",
-        "--kubeconfig",
-        "../kubeconfig",
-        "--listen",
-        "127.0.0.1:0",
-    ];
-    let sidecar = Running::start(env.serin(&run));
+    let _cluster = TestCluster::start(&env);
+    let sidecar = Running::start(env.serin(&RUN));
     sidecar.wait_for("Initialization done! web.default");
 
     let doctor = ["doctor", "--kubeconfig", "../kubeconfig"];

@@ -13,7 +13,11 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::json;
 
-use super::{cluster::TestCluster, environment::TestEnvironment, web::WEB};
+use super::{
+    cluster::{RUN, TestCluster},
+    environment::TestEnvironment,
+    web::WEB,
+};
 
 /// A forge, and a proxy, that refuses everything and says back all that it got.
 struct Parrot {
@@ -258,15 +262,7 @@ fn a_token_that_is_rotated_in_the_cluster_counts_without_a_restart() {
     let cluster = TestCluster::start(&env);
     let address = format!("http://127.0.0.1:{}/team/apps", parrot.port);
     cluster.provider(&json!({"type": "gitea", "address": address, "secretRef": {"name": "forge"}}));
-    let args = [
-        "run",
-        "--apply",
-        "--kubeconfig",
-        "../kubeconfig",
-        "--listen",
-        "127.0.0.1:0",
-    ];
-    let mut command = env.serin(&args);
+    let mut command = env.serin(&RUN);
     command.args(["--status-provider", "default/status"]);
     let _sidecar = Sidecar::start(&env, command);
     let log = || fs::read_to_string(env.path("stderr")).unwrap();

@@ -9,7 +9,7 @@ use std::{
 use insta::assert_snapshot;
 
 use super::{
-    cluster::TestCluster,
+    cluster::{RUN, TestCluster},
     environment::{Running, TestEnvironment},
     web::WEB,
 };
@@ -53,15 +53,7 @@ fn a_push_goes_green_and_a_crash_in_the_middle_changes_nothing() {
     let env = TestEnvironment::new();
     let first = env.commit("Add web", &[("web.yaml", WEB)]);
     let _cluster = TestCluster::start(&env);
-    let args = [
-        "run",
-        "--apply",
-        "--kubeconfig",
-        "../kubeconfig",
-        "--listen",
-        "127.0.0.1:0",
-    ];
-    let mut sidecar = Running::start(env.serin(&args));
+    let mut sidecar = Running::start(env.serin(&RUN));
     sidecar.wait_for("Initialization done! web.default");
     assert_snapshot!(decided(&env, &first), @r#"
     exit 0
@@ -74,7 +66,7 @@ fn a_push_goes_green_and_a_crash_in_the_middle_changes_nothing() {
     let second = env.edit("Update web", "web.yaml", "web:1", "web:2");
     sidecar.wait_for("canary iteration 1/3");
     sidecar.kill();
-    let mut sidecar = Running::start(env.serin(&args));
+    let mut sidecar = Running::start(env.serin(&RUN));
     let address = address(&sidecar.wait_for("Serin starts."));
     sidecar.wait_for("Promotion completed!");
     assert_snapshot!(decided(&env, &second), @r#"

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::cluster::{RUN, TestCluster};
 use super::environment::{Running, TestEnvironment};
 use super::sidecar::decided;
 use crate::web::WEB;
@@ -21,28 +22,7 @@ fn sign_with_a_key(env: &TestEnvironment) {
     }
 }
 
-const RUN: [&str; 6] = [
-    "run",
-    "--apply",
-    "--kubeconfig",
-    "../kubeconfig",
-    "--listen",
-    "127.0.0.1:0",
-];
 const VERIFIED: [&str; 3] = ["--require-verified", "--verify-keys", "../ada.pub"];
-
-fn cluster(env: &TestEnvironment) -> Running {
-    let args = [
-        "cluster",
-        "--listen",
-        "127.0.0.1:0",
-        "--write-kubeconfig",
-        "../kubeconfig",
-    ];
-    let cluster = Running::start(env.serin(&args));
-    cluster.wait_for("Kubernetes API on");
-    cluster
-}
 
 fn unsigned(env: &TestEnvironment, path: &str, from: &str, to: &str) -> String {
     env.git(&["config", "commit.gpgSign", "false"]);
@@ -56,7 +36,7 @@ fn a_signed_commit_is_rolled_out_and_an_unsigned_one_is_not() {
     let env = TestEnvironment::new();
     sign_with_a_key(&env);
     let first = env.commit("Add web", &[("web.yaml", WEB)]);
-    let _cluster = cluster(&env);
+    let _cluster = TestCluster::start(&env);
     let args = [RUN.as_slice(), &VERIFIED].concat();
     let mut sidecar = Running::start(env.serin(&args));
     sidecar.wait_for("Initialization done! web.default");
@@ -90,7 +70,7 @@ fn turned_on_later_it_judges_what_comes_from_then_on() {
     env.git(&["config", "commit.gpgSign", "false"]);
     env.commit("Add web, and nobody signed this", &[("web.yaml", WEB)]);
     env.git(&["config", "commit.gpgSign", "true"]);
-    let _cluster = cluster(&env);
+    let _cluster = TestCluster::start(&env);
     let mut sidecar = Running::start(env.serin(&RUN));
     sidecar.wait_for("Initialization done! web.default");
     sidecar.kill();
