@@ -249,18 +249,8 @@ fn corrections(scene: &Scene) -> usize {
 }
 
 fn suspend(scene: &Scene, suspend: bool) -> anyhow::Result<()> {
-    let patch = json!({"spec": {"suspend": suspend}}).to_string();
-    let namespace = format!("--namespace={STATE_NAMESPACE}");
-    let arguments = [
-        "patch",
-        "kustomization",
-        REPOSITORY,
-        "--type=merge",
-        "--patch",
-        &patch,
-        &namespace,
-    ];
-    scene.kubectl(&arguments).map(drop)
+    let patch = json!({"spec": {"suspend": suspend}});
+    scene.patch("kustomization", REPOSITORY, &patch, &[])
 }
 
 /// The last of the canary's states is green, and all before were pending.

@@ -49,19 +49,8 @@ async fn tell(
     if stalled {
         conditions.push(condition("Stalled", "True", "RetriesExceeded"));
     }
-    let patch = json!({"status": {"observedGeneration": generation, "conditions": conditions}}).to_string();
-    let namespace = format!("--namespace={STATE_NAMESPACE}");
-    let patch = [
-        "patch",
-        "helmrelease",
-        "shop",
-        "--subresource=status",
-        "--type=merge",
-        "--patch",
-        &patch,
-        &namespace,
-    ];
-    scene.kubectl(&patch).map(drop)
+    let patch = json!({"status": {"observedGeneration": generation, "conditions": conditions}});
+    scene.patch("helmrelease", "shop", &patch, &["--subresource=status"])
 }
 
 /// Waits until a commit is only waited for, as one whose change nobody can know beforehand.

@@ -362,6 +362,14 @@ impl Scene {
         )
     }
 
+    /// Merges a patch into an object of Flux as the administrator. `more` are further arguments.
+    pub(crate) fn patch(&self, kind: &str, name: &str, patch: &Value, more: &[&str]) -> anyhow::Result<()> {
+        let patch = patch.to_string();
+        let namespace = format!("--namespace={STATE_NAMESPACE}");
+        let arguments = ["patch", kind, name, "--type=merge", "--patch", &patch, &namespace];
+        self.kubectl(&[arguments.as_slice(), more].concat()).map(drop)
+    }
+
     /// Applies manifests as the administrator.
     pub(crate) fn apply(&self, manifests: &str) -> anyhow::Result<()> {
         let file = self.path("apply.yaml");

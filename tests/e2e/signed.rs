@@ -108,18 +108,8 @@ fn by_keys() -> Value {
 /// Lets source-controller verify commits, or not.
 fn verify(scene: &Scene, verify: bool) -> anyhow::Result<()> {
     let spec = if verify { by_keys() } else { Value::Null };
-    let patch = json!({"spec": {"verify": spec}}).to_string();
-    let namespace = format!("--namespace={STATE_NAMESPACE}");
-    let arguments = [
-        "patch",
-        "gitrepository",
-        REPOSITORY,
-        "--type=merge",
-        "--patch",
-        &patch,
-        &namespace,
-    ];
-    scene.kubectl(&arguments).map(drop)
+    let patch = json!({"spec": {"verify": spec}});
+    scene.patch("gitrepository", REPOSITORY, &patch, &[])
 }
 
 async fn await_error(scene: &Scene, commit: &str, context: &str, why: &str) -> anyhow::Result<()> {
